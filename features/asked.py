@@ -1,0 +1,102 @@
+"""What one call of the engine asks for, spelled out by level: leads, reps and pairs, each at its instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from features.book import Book
+    from features.config import Config
+
+
+@dataclass(frozen=True)
+class LeadsAt:
+    """Distinct (lead, instant): codes into the book, (l,) each."""
+
+    lead: np.ndarray
+    contact: np.ndarray
+    account: np.ndarray
+    solution: np.ndarray
+    t: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+@dataclass(frozen=True)
+class RepsAt:
+    """Distinct (rep, instant): codes into the book, (r,) each."""
+
+    rep: np.ndarray
+    t: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The pairs of one call; lead_row and rep_row (n,) point into `leads` and `reps`."""
+
+    book: Book
+    config: Config
+    leads: LeadsAt
+    reps: RepsAt
+    lead_row: np.ndarray
+    rep_row: np.ndarray
+
+    @classmethod
+    def of(cls, book: Book, config: Config, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> Asked:
+        """Find the distinct leads and reps among (n,) pairs of codes with (n,) int64 instants."""
+        lead_first, lead_row = _distinct(lead, t)
+        rep_first, rep_row = _distinct(rep, t)
+        asked_lead, asked_t = lead[lead_first], t[lead_first]
+        contact = book.leads.contact[asked_lead]
+        leads = LeadsAt(
+            asked_lead, contact, book.account_of(asked_lead, asked_t), book.leads.solution[asked_lead], asked_t
+        )
+        return cls(book, config, leads, RepsAt(rep[rep_first], t[rep_first]), lead_row, rep_row)
+
+    def __len__(self) -> int:
+        return len(self.lead_row)
+
+    @cached_property
+    def account(self) -> np.ndarray:
+        """(n,) account code of each pair."""
+        return self.leads.account[self.lead_row]
+
+    @cached_property
+    def contact(self) -> np.ndarray:
+        """(n,) contact code of each pair."""
+        return self.leads.contact[self.lead_row]
+
+    @cached_property
+    def solution(self) -> np.ndarray:
+        """(n,) solution code of each pair."""
+        return self.leads.solution[self.lead_row]
+
+    @cached_property
+    def rep(self) -> np.ndarray:
+        """(n,) rep code of each pair."""
+        return self.reps.rep[self.rep_row]
+
+    @cached_property
+    def t(self) -> np.ndarray:
+        """(n,) instant of each pair."""
+        return self.leads.t[self.lead_row]
+
+
+def _distinct(code: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(first positions, inverse) of the distinct (code, instant)."""
+    if len(t) and (t == t[0]).all():  # a request asks for one instant: no need to sort instants
+        _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+        return first, inverse
+    instants, rank = np.unique(t, return_inverse=True)
+    _, first, inverse = np.unique(
+        code.astype(np.int64) * max(len(instants), 1) + rank, return_index=True, return_inverse=True
+    )
+    return first, inverse

@@ -1,0 +1,171 @@
+"""As-of lookups: facts sorted by entity and instant, so that a binary search answers "what was known at t"."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: No instant. The smallest int64, which is also how numpy writes NaT.
+NAT = np.iinfo(np.int64).min
+NEVER = np.iinfo(np.int64).max
+DAY = 86_400_000_000
+
+
+def later(*instants: np.ndarray) -> np.ndarray:
+    """The latest of several (n,) instants; NAT counts as long ago, so a missing known_at changes nothing."""
+    result = instants[0]
+    for other in instants[1:]:
+        result = np.maximum(result, other)
+    return result
+
+
+class Pairs:
+    """Dense codes for the pairs of two codes that occur: (rep, account), (contact, solution), …"""
+
+    def __init__(self, left: np.ndarray, right: np.ndarray, width: int) -> None:
+        self.width = max(width, 1)
+        known = (left >= 0) & (right >= 0)
+        raw = np.where(known, left.astype(np.int64) * self.width + right, -1)
+        self.keys = np.unique(raw[known])
+        self.members = self._find(raw)
+
+    def _find(self, raw: np.ndarray) -> np.ndarray:
+        if not len(self.keys):
+            return np.full(len(raw), -1, np.int64)
+        place = np.searchsorted(self.keys, raw)
+        np.minimum(place, len(self.keys) - 1, out=place)
+        return np.where(self.keys[place] == raw, place, -1)
+
+    def codes(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """(n,) code of each pair, -1 where it never occurs."""
+        raw = left.astype(np.int64) * self.width + right
+        return self._find(np.where((left >= 0) & (right >= 0), raw, -1))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class Log:
+    """Facts of many entities, each entity's in the order in which they became known.
+
+    key    (m,) entity code, -1 leaves the fact out
+    known  (m,) instant since which the fact counts: the later of its own time and known_at; NAT leaves it out
+    order  positions of the kept facts in the caller's arrays, in the log's order
+    """
+
+    def __init__(self, key: np.ndarray, known: np.ndarray, entities: int) -> None:
+        kept = np.flatnonzero((key >= 0) & (known != NAT))
+        self.instants, rank = np.unique(known[kept], return_inverse=True)
+        self.stride = len(self.instants) + 1
+        code = key[kept].astype(np.int64) * self.stride + rank
+        within = np.argsort(code, kind="stable")
+        self.order = kept[within]
+        self.code = code[within]
+        self.starts = np.searchsorted(self.code, np.arange(entities + 1, dtype=np.int64) * self.stride)
+
+    def span(self, key: np.ndarray, t: np.ndarray, *, before: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """(start, stop) in log order of each entity's facts known by its instant (strictly before it, if so asked)."""
+        rank = np.searchsorted(self.instants, t, side="left" if before else "right")
+        known = np.maximum(key, 0)
+        start = self.starts[known]
+        stop = np.searchsorted(self.code, known * self.stride + rank, side="left")
+        return start, np.where(key >= 0, np.maximum(stop, start), start)
+
+    def count(self, key: np.ndarray, t: np.ndarray, *, before: bool = False) -> np.ndarray:
+        """(n,) how many facts of each entity are known by its instant."""
+        start, stop = self.span(key, t, before=before)
+        return stop - start
+
+    def all(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(start, stop) of every fact of each entity, whatever its instant."""
+        known = np.maximum(key, 0)
+        start = self.starts[known]
+        return start, np.where(key >= 0, self.starts[known + 1], start)
+
+
+class Sums:
+    """Cumulative sums along a log: the total of a value over an entity's facts known by t."""
+
+    def __init__(self, log: Log, value: np.ndarray) -> None:
+        self.log = log
+        self.total = np.concatenate([[0.0], np.cumsum(value[log.order], dtype=np.float64)])
+
+    def between(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """(n,) sum over each span of the log. Exact for counts and flags: cumulated integers stay integers."""
+        return np.asarray(self.total[stop] - self.total[start])
+
+
+class Latest:
+    """The greatest of a value (an instant, say) among an entity's facts known by t."""
+
+    def __init__(self, log: Log, value: np.ndarray) -> None:
+        self.log = log
+        ordered = value[log.order].astype(np.int64)
+        # One running maximum over all entities at once: each entity's values are lifted above those before it.
+        entity = log.code // log.stride
+        place = np.unique(ordered, return_inverse=True)[1] if len(ordered) else np.zeros(0, np.int64)
+        lifted = entity * (len(ordered) + 1) + place
+        top = np.maximum.accumulate(lifted) if len(lifted) else lifted
+        values = np.unique(ordered)
+        self.running = values[top - entity * (len(ordered) + 1)] if len(lifted) else ordered
+
+    def at(self, key: np.ndarray, t: np.ndarray, *, before: bool = False) -> np.ndarray:
+        """(n,) int64, NAT where nothing is known yet."""
+        start, stop = self.log.span(key, t, before=before)
+        found = stop > start
+        return np.where(found, self.running[np.maximum(stop - 1, 0)] if len(self.running) else NAT, NAT)
+
+
+def expand(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spell spans out: (owner, position), one row for each position of each span, spans in order."""
+    length = stop - start
+    owner = np.repeat(np.arange(len(start)), length)
+    first = np.cumsum(length) - length
+    position = np.arange(len(owner)) - np.repeat(first - start, length)
+    return owner, position
+
+
+class Column:
+    """One attribute of an entity, read as of an instant.
+
+    base     (entities,) value that the table holds: float64, or codes (int64, -1 null)
+    visible  (entities,) since when the table's value may be read as a feature; NEVER: the table must not be believed
+             for the past (what outcomes move), NAT: always (descriptions)
+    A filter reads the table's latest value where there is no history.
+    """
+
+    def __init__(self, base: np.ndarray, visible: np.ndarray | None = None) -> None:
+        self.base = base
+        self.visible = visible
+        self.null = np.nan if base.dtype.kind == "f" else -1
+        self.log: Log | None = None
+
+    def with_history(
+        self, entity: np.ndarray, valid_from: np.ndarray, known_at: np.ndarray, value: np.ndarray
+    ) -> Column:
+        """Add what `changes` tells: (m,) rows; of those known at t the one valid last counts."""
+        self.log = Log(entity, later(valid_from, known_at), len(self.base))
+        ordered_from = valid_from[self.log.order]
+        owner = self.log.code // self.log.stride
+        rank = np.unique(ordered_from, return_inverse=True)[1] if len(ordered_from) else ordered_from
+        size = len(ordered_from) + 1
+        # Position breaks ties, so of two rows valid from the same instant the one known last wins.
+        lifted = (owner * size + rank) * size + np.arange(size - 1)
+        winner = np.maximum.accumulate(lifted) % size if len(lifted) else lifted
+        self.values = value[self.log.order][winner]
+        return self
+
+    @property
+    def tracked(self) -> bool:
+        """Whether `changes` tells of this column."""
+        return self.log is not None
+
+    def read(self, entity: np.ndarray, t: np.ndarray, *, latest: bool = False) -> np.ndarray:
+        """(n,) the value as of each instant; `latest` reads the table's value where history is silent (filters)."""
+        at = np.maximum(entity, 0)
+        value = self.base[at]
+        if self.visible is not None and not latest:
+            value = np.where(t >= self.visible[at], value, self.null)
+        if self.log is not None and len(self.values):
+            start, stop = self.log.span(entity, t)
+            value = np.where(stop > start, self.values[np.maximum(stop - 1, 0)], value)
+        return np.where(entity >= 0, value, self.null)

@@ -1,0 +1,1 @@
+"""Past offers in, a tracked, evaluated and gated model out."""
