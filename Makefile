@@ -1,0 +1,57 @@
+# The commands of this repository; `make` alone lists them. Every target does its own set-up, once.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# Test processes side by side; each computes with one thread, so that they do not fight for the cores.
+JOBS   ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
+# Options of the three commands that start something: `make demo DEMO='--accounts 300'`.
+DEMO   ?=
+SERVE  ?=
+UI     ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format docs bench serve ui lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## a sample CRM in, ranked leads with reasons out: the whole line once, under 4 minutes
+	@$(BIN)/callsheet demo $(DEMO)
+
+test: $(STAMP) ## every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
+
+check: $(STAMP) ## format, lint, types, imports between the rooms, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .cache/import_linter
+	$(BIN)/python docs/generate.py --check
+
+format: $(STAMP) ## put right what `make check` says of format, imports and docs
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+	$(BIN)/python docs/generate.py
+
+bench: $(STAMP) ## speed and scale against peers, by hand: some minutes on an idle machine
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+serve: $(STAMP) ## the service on loopback; SERVE='--data crm' for advice on a snapshot
+	@$(BIN)/callsheet serve $(SERVE)
+
+ui: $(STAMP) ## MLflow on the local store, on loopback
+	@$(BIN)/callsheet ui $(UI)
+
+lock: $(STAMP) ## resolve pyproject.toml into requirements.lock again
+	$(BIN)/uv pip compile -q --universal --generate-hashes --all-extras --upgrade --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+clean: ## remove the virtual environment, caches and what the demo wrote
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .callsheet/demo build dist *.egg-info
+
+setup: $(STAMP) ## install everything into .venv (the other commands do it themselves)
+
+$(STAMP): requirements.lock pyproject.toml
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh .ci/setup
