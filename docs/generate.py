@@ -1,0 +1,243 @@
+"""Writes the reference pages from the code, so that they cannot say something else: python docs/generate.py [--check]."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+NOTE = "<!-- Made from the code by docs/generate.py; `make format` writes it again. -->\n\n"
+
+
+def main(check: bool) -> int:
+    """Write the pages; or, to check, only name those that are stale and answer 1 when there are any."""
+    stale = []
+    for name, make in {"features.md": features, "configuration.md": configuration, "commands.md": commands}.items():
+        page, path = NOTE + make(), DOCS / name
+        if not path.exists() or path.read_text(encoding="utf-8") != page:
+            stale.append(f"docs/{name}")
+            if not check:
+                path.write_text(page, encoding="utf-8")
+    if stale:
+        print("stale, run `make format`:" if check else "written:", ", ".join(stale))
+    return int(check and bool(stale))
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table; a pipe inside a cell is escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines) + "\n"
+
+
+# -- Features -------------------------------------------------------------------------------------------------------
+
+
+def features() -> str:
+    """The catalogue: every feature by family, as it is declared."""
+    from features.catalogue import FAMILIES, FEATURE_VERSION, FEATURES
+
+    page = "# Features\n\n"
+    page += f"{len(FEATURES)} features of a (lead, rep, as-of) triple, in {len(FAMILIES)} families; version "
+    page += (
+        f"`{FEATURE_VERSION}`. A feature uses only facts known at the instant asked. A table that is missing leaves "
+    )
+    page += "its features missing, never zero.\n\n"
+    for family in FAMILIES:
+        page += f"## {getattr(family, 'name', family)}\n\n"
+        rows = [
+            (
+                f"`{f.name}`",
+                f.means,
+                f.unit if f.kind == "number" else f.kind,
+                f.level,
+                ", ".join(f.tables) or "the required ones",
+                " / ".join(s for s in (f.helps, f.hurts) if s) or "never a reason",
+            )
+            for f in FEATURES
+            if f.family == getattr(family, "name", family)
+        ]
+        page += _table(("feature", "tells", "unit", "of the", "needs", "as a reason"), rows)
+    return page.rstrip("\n") + "\n"
+
+
+# -- Configuration --------------------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """Every key of callsheet.yaml: its path, what may stand there, its default."""
+    from features.config import Config
+
+    page = "# Configuration\n\n"
+    page += "`callsheet.yaml`, the agreement with sales. `callsheet init --data DIR` writes a commented one from the "
+    page += "values in your data. Every key but `markets` is optional; a key or value that is not listed here is "
+    page += "refused with its path and what is allowed.\n\n"
+    for path, model in _sections(Config, ""):
+        if path:
+            page += f"## `{path}`\n\n"
+        page += (inspect.getdoc(model) or "").strip() + "\n\n"
+        page += _table(("key", "takes", "default", "says"), [_key(model, name) for name in model.model_fields])
+    return page.rstrip("\n") + "\n"
+
+
+def _key(model: type[BaseModel], name: str) -> tuple[str, ...]:
+    field = model.model_fields[name]
+    takes = _takes(get_type_hints(model, include_extras=True)[name])
+    if field.is_required():
+        default = "required"
+    else:
+        value = field.get_default(call_default_factory=True)
+        default = "" if isinstance(value, BaseModel) or value in (None, (), {}) else f"`{_value(value)}`"
+    return f"`{field.alias or name}`", takes, default, field.description or ""
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The model and every model inside it, depth first, with the path under which it stands."""
+    yield path, model
+    for name, hint in get_type_hints(model).items():
+        field = model.model_fields.get(name)
+        for inner, suffix in _models(hint) if field else ():
+            key = f"{path}.{field.alias or name}".lstrip(".")  # type: ignore[union-attr]
+            yield from _sections(inner, key + suffix)
+
+
+def _models(hint: Any) -> Iterator[tuple[type[BaseModel], str]]:
+    """The models that a type holds, each with what stands for its place: a name of a map, an item of a list."""
+    origin, args = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        yield hint, ""
+    elif origin is dict:
+        yield from ((model, ".NAME" + suffix) for model, suffix in _models(args[1]))
+    elif origin in (tuple, list):
+        yield from ((model, "[]" + suffix) for model, suffix in _models(args[0]))
+    else:
+        for arg in args:
+            yield from _models(arg)
+
+
+def _takes(hint: Any) -> str:
+    """What may stand there, in words; an annotated type that the configuration names has its words here."""
+    words = _words().get(hint)
+    if words:
+        return words
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _takes(args[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(_takes(a) for a in args if a is not type(None))
+    if origin is Literal:
+        return ", ".join(f"`{a}`" for a in args)
+    if origin in (tuple, list):
+        return f"a list: {_takes(args[0])}"
+    if origin is dict:
+        return f"a map of {_takes(args[0])} to {_takes(args[1])}"
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return "a section, below"
+    plain = {str: "text", int: "a number", float: "a number", bool: "`true`, `false`"}
+    if hint not in plain:
+        raise SystemExit(f"docs/generate.py has no words for the type {hint}")
+    return plain[hint]
+
+
+def _words() -> dict[Any, str]:
+    from features import config as c
+    from features.schema import ROLES, STATUSES
+    from features.titles import FUNCTIONS, LEVELS
+
+    def listed(values: Any) -> str:
+        return ", ".join(f"`{v}`" for v in values)
+
+    return {
+        c.Text: "text",
+        c.Code: "a code or the beginning of one, in quotes",
+        c.Country: "two-letter ISO code",
+        c.Number: "a number",
+        c.Share: "0 to 1",
+        c.Range: "`[low, high]`, inclusive; either may be null",
+        c.Flag: "`true`, `false`",
+        c.Role: listed(ROLES),
+        c.Status: listed(STATUSES),
+        c.Function: listed(FUNCTIONS),
+        c.Level: listed(LEVELS),
+        c.Zone: "an IANA time zone",
+        c.Span: "a duration: `3d`, `36h`, or working hours `16wh`",
+        c.Elapsed: "a duration: `90d`, `36h`",
+    }
+
+
+# -- Commands -------------------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command with its help, arguments and options."""
+    import typer
+
+    import callsheet
+
+    group: Any = typer.main.get_command(callsheet.app)
+    page = f"# Commands\n\n{_help(group)}\n\n"
+    page += _options(group)
+    for command in group.commands.values():
+        if command.hidden:
+            continue
+        usage = " ".join([p.human_readable_name.upper() for p in command.params if p.param_type_name == "argument"])
+        page += (
+            f"## `callsheet {command.name}`\n\n`callsheet {command.name}{' ' + usage if usage else ''} [OPTIONS]`\n\n"
+        )
+        page += f"{_help(command)}\n\n{_options(command)}"
+    return page.rstrip("\n") + "\n"
+
+
+def _help(command: Any) -> str:
+    """The help text; a block that keeps its lines there (examples) becomes code here."""
+    page = []
+    for part in inspect.cleandoc(command.help or "").split("\n\n"):
+        if part.startswith("\b\n"):
+            lines = part.split("\n")[1:]
+            code = [line.strip() for line in lines if line.startswith(" ")]
+            page.append("\n".join(line for line in lines if not line.startswith(" ")))
+            page.append("```sh\n" + "\n".join(code) + "\n```")
+        else:
+            page.append(part)
+    return "\n\n".join(p for p in page if p)
+
+
+def _options(command: Any) -> str:
+    rows = []
+    for p in command.params:
+        if p.name == "help":
+            continue
+        names = (
+            ", ".join([*p.opts, *p.secondary_opts]) if p.param_type_name == "option" else p.human_readable_name.upper()
+        )
+        if p.required:
+            default = "required"
+        elif isinstance(p.show_default, str):
+            default = p.show_default
+        else:
+            default = "" if p.default is None or p.default is False else f"`{getattr(p.default, 'value', p.default)}`"
+        metavar = f" {p.metavar}" if p.param_type_name == "option" and p.metavar else ""
+        variable = f" (or `{p.envvar}`)" if p.envvar else ""
+        rows.append((f"`{names}{metavar}`{variable}", default, p.help or ""))
+    return _table(("option", "default", "what it is"), rows) if rows else ""
+
+
+if __name__ == "__main__":
+    os.environ.pop("CALLSHEET_HOME", None)
+    sys.exit(main("--check" in sys.argv[1:]))
