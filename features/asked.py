@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from features.matrix import Vocabulary
 
 if TYPE_CHECKING:
     from features.book import Book
     from features.config import Config
+
+T = TypeVar("T")
+
+
+class Coding:
+    """From the book's codes of each category feature to the vocabulary's, one table each, made once for an engine."""
+
+    def __init__(self, words: Mapping[str, Sequence[str]], vocabulary: Vocabulary) -> None:
+        self.tables = {
+            # The last place answers code -1: null.
+            feature: np.append(vocabulary.recode(feature, np.array(values, dtype=object)), np.float32(np.nan))
+            for feature, values in words.items()
+        }
+
+    def recode(self, feature: str, codes: np.ndarray) -> np.ndarray:
+        """(n,) float32 of the book's codes (n,), of which -1 is null."""
+        return np.asarray(self.tables[feature][codes])
 
 
 @dataclass(frozen=True)
@@ -48,9 +68,11 @@ class Asked:
     reps: RepsAt
     lead_row: np.ndarray
     rep_row: np.ndarray
+    coding: Coding
+    _shared: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, book: Book, config: Config, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> Asked:
+    def of(cls, book: Book, config: Config, coding: Coding, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> Asked:
         """Find the distinct leads and reps among (n,) pairs of codes with (n,) int64 instants."""
         lead_first, lead_row = _distinct(lead, t)
         rep_first, rep_row = _distinct(rep, t)
@@ -59,10 +81,21 @@ class Asked:
         leads = LeadsAt(
             asked_lead, contact, book.account_of(asked_lead, asked_t), book.leads.solution[asked_lead], asked_t
         )
-        return cls(book, config, leads, RepsAt(rep[rep_first], t[rep_first]), lead_row, rep_row)
+        return cls(book, config, leads, RepsAt(rep[rep_first], t[rep_first]), lead_row, rep_row, coding)
 
     def __len__(self) -> int:
         return len(self.lead_row)
+
+    def category(self, feature: str, codes: np.ndarray) -> np.ndarray:
+        """The book's codes of a category feature as the vocabulary's; NaN for null and for what it does not hold."""
+        return self.coding.recode(feature, codes)
+
+    def shared(self, name: str, compute: Callable[[Asked], T]) -> T:
+        """What several blocks of one call need, computed once."""
+        if name not in self._shared:
+            self._shared[name] = compute(self)
+        found: T = self._shared[name]
+        return found
 
     @cached_property
     def account(self) -> np.ndarray:

@@ -1,0 +1,255 @@
+"""The book of CRM facts: what the engine reads, as numpy columns and as-of logs made once from a snapshot."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from features.asof import NAT, Log, Pairs, Sums, later
+from features.cast import Cast, members, split
+from features.clock import iso_week_start
+from features.entities import History, Tables, facts, instants, numbers, texts
+from features.industry import Sectors, depth
+from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs
+from features.outcomes import OPEN, REJECTED, Outcomes, read_outcomes
+from features.people import People
+
+if TYPE_CHECKING:
+    from features.config import Config
+    from features.snapshot import Snapshot
+
+WEEK = 7 * 86_400_000_000
+
+
+class Book(Cast):
+    """CRM facts as of any instant. Not changed once made; codes are places in the sorted ids, -1 is null.
+
+    present  tables that the source has
+    now      the snapshot's latest known fact, int64 microseconds UTC
+    """
+
+    def __init__(self, tables: Tables, config: Config, now: int) -> None:
+        super().__init__(tables, History.of(tables, config.history.assume_constant))
+        self.config, self.now = config, now
+        self.present = frozenset(tables)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, config: Config) -> Book:
+        """Make the book of a snapshot."""
+        return cls(snapshot.tables, config, int(snapshot.now.as_unit("us").value))
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What became of the past offers."""
+        every = np.arange(len(self.lead_index))
+        account = self.account_of(every, np.full(len(every), self.now))
+        return read_outcomes(self.tables, self.config, self.lead_index, self.rep_index, account)
+
+    @cached_property
+    def people(self) -> People:
+        """Functions and levels of the contacts."""
+        return People(self.contacts)
+
+    @cached_property
+    def sectors(self) -> Sectors:
+        """Sectors of the accounts."""
+        return Sectors(self.accounts.naics, self.accounts.sic)
+
+    @cached_property
+    def activity_logs(self) -> ActivityLogs:
+        """What the contacts did."""
+        return ActivityLogs.of(self)
+
+    @cached_property
+    def rep_account_logs(self) -> RepAccountLogs:
+        """Meetings and touches by (rep, account)."""
+        return RepAccountLogs.of(self)
+
+    @cached_property
+    def opportunity_logs(self) -> OpportunityLogs:
+        """Opportunities by account and by (rep, account)."""
+        return OpportunityLogs.of(self)
+
+    @cached_property
+    def offer_logs(self) -> OfferLogs:
+        """The reps' record."""
+        return OfferLogs.of(self)
+
+    @cached_property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The values of each category feature, in the order of the book's codes."""
+        return {
+            "rep_id": tuple(self.rep_ids), "role": self.reps.roles.values, "rep_segment": self.segments.values,
+            "focus": self.reps.focuses.values, "solution": self.solutions.values, "function": self.people.functions,
+            "sector": self.sectors.values, "account_segment": self.segments.values, "region": self.regions.values,
+            "account_status": self.statuses.values, "source": self.leads.sources.values,
+        }  # fmt: skip
+
+    @cached_property
+    def title_keywords(self) -> np.ndarray:
+        """(titles + 1,) float64 how many keywords of the markets' buyers each title holds; NaN last, for no title."""
+        buyers = [buyer for market in self.config.markets.values() for buyer in market.buyers or ()]
+        keywords = {keyword.casefold() for buyer in buyers for keyword in buyer.keywords or ()}
+        held = [float(sum(k in title.casefold() for k in keywords)) for title in self.contacts.titles.values]
+        return np.array([*held, np.nan])
+
+    @cached_property
+    def market_depth(self) -> np.ndarray:
+        """(accounts,) float64 digits of each account's industry code that some market names."""
+        markets = self.config.markets.values()
+        naics = depth(self.accounts.naics, [code for m in markets for code in m.naics or ()])
+        sic = depth(self.accounts.sic, [code for m in markets for code in m.sic or ()])
+        return _coded(self, np.maximum(naics, sic))
+
+    @cached_property
+    def _industries(self) -> tuple[np.ndarray, np.ndarray]:
+        pairs = [(n or "", s or "") for n, s in zip(self.accounts.naics, self.accounts.sic, strict=True)]
+        values = sorted(set(pairs)) or [("", "")]
+        place = {pair: i for i, pair in enumerate(values)}
+        table = np.full((max(len(self.lists), 1), len(values)), np.nan)
+        for row, text in enumerate(self.lists.values):
+            prefixes = split(text)
+            deep = np.maximum(depth([n for n, _ in values], prefixes), depth([s for _, s in values], prefixes))
+            table[row] = np.where([not n and not s for n, s in values], np.nan, deep)
+        return np.array([place[pair] for pair in pairs], dtype=np.int64), table
+
+    @property
+    def industry(self) -> np.ndarray:
+        """(accounts,) code of each account's distinct (NAICS, SIC)."""
+        return self._industries[0]
+
+    @property
+    def industry_depth(self) -> np.ndarray:
+        """(lists, distinct industries) float64 digits that a list of a rep's industries names of each; NaN: no code."""
+        return self._industries[1]
+
+    @property
+    def lead_ids(self) -> np.ndarray:
+        """(l,) lead ids; a code is a place here."""
+        return self.lead_index.ids
+
+    @property
+    def rep_ids(self) -> np.ndarray:
+        """(r,) rep ids."""
+        return self.rep_index.ids
+
+    @property
+    def account_ids(self) -> np.ndarray:
+        """(a,) account ids."""
+        return self.account_index.ids
+
+    @property
+    def contact_ids(self) -> np.ndarray:
+        """(c,) contact ids."""
+        return self.contact_index.ids
+
+    def account_of(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) the account of each lead: its own, else its contact's as of t."""
+        given = self.leads.account[lead]
+        return np.where(given >= 0, given, self.contacts.account.read(self.leads.contact[lead], t, latest=True))
+
+    @cached_property
+    def region_members(self) -> np.ndarray:
+        """(lists, regions) bool: whether a list of a rep's regions names a region."""
+        return members(self.lists, self.regions)
+
+    @cached_property
+    def solution_members(self) -> np.ndarray:
+        """(lists, solutions) bool: whether a list of product lines names a solution."""
+        return members(self.lists, self.solutions)
+
+    @cached_property
+    def lead_offers(self) -> tuple[Log, Log]:
+        """Each lead's offers by the instant they were made, and by the instant they gave the lead back."""
+        outcome, leads = self.outcomes, len(self.lead_index)
+        return Log(outcome.lead, outcome.known, leads), Log(outcome.lead, self._returned(), leads)
+
+    @cached_property
+    def lead_rep(self) -> tuple[Pairs, Log]:
+        """The (lead, rep) pairs that were ever offered, and when."""
+        pairs = Pairs(self.outcomes.lead, self.outcomes.rep, len(self.rep_index))
+        return pairs, Log(pairs.members, self.outcomes.known, len(pairs))
+
+    def _returned(self) -> np.ndarray:
+        """(o,) when an offer ceased to be open or accepted, NAT: never."""
+        outcome = self.outcomes
+        ended = np.where(outcome.answer >= REJECTED, outcome.answered, NAT)
+        return np.where(outcome.answer == OPEN, outcome.due, ended)
+
+    @cached_property
+    def rep_week(self) -> tuple[Pairs, Log, Log]:
+        """Each (rep, local ISO week): offers made in it, and those of them given back, by when."""
+        outcome = self.outcomes
+        week = self.week_of(outcome.rep, outcome.offered)
+        pairs = Pairs(outcome.rep, week, 1 << 20)
+        size = len(pairs)
+        return pairs, Log(pairs.members, outcome.known, size), Log(pairs.members, self._returned(), size)
+
+    def week_of(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) number of the ISO week (weeks since 1970-W01) of each instant in the rep's own time zone."""
+        zones = np.array([z or self.config.timezone or "UTC" for z in self.reps.timezone], dtype=object)
+        if not hasattr(self, "_zone_codes"):
+            self._zones, self._zone_codes = np.unique(zones.astype(str), return_inverse=True)
+        zone = self._zone_codes[np.maximum(rep, 0)]
+        result = np.empty(len(t), np.int64)
+        for code in np.unique(zone):
+            at = zone == code
+            # Week starts differ by the zone's offset only, so the nearest Monday in UTC numbers the week.
+            start = iso_week_start(t[at], str(self._zones[code]))
+            result[at] = (start + WEEK * 9 // 14) // WEEK
+        return result
+
+    def used(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) offers of the rep's current week that are open or accepted strictly before t."""
+        pairs, made, given_back = self.rep_week
+        key = pairs.codes(rep, self.week_of(rep, t))
+        return made.count(key, t, before=True) - given_back.count(key, t, before=True)
+
+    def taken(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) whether an offer of the lead, made strictly before t, is open or accepted."""
+        made, given_back = self.lead_offers
+        return made.count(lead, t, before=True) > given_back.count(lead, t, before=True)
+
+    def offered(self, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) whether the lead was offered to the rep strictly before t."""
+        pairs, log = self.lead_rep
+        return log.count(pairs.codes(lead, rep), t, before=True) > 0
+
+    def closed(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) whether the lead is closed by t."""
+        closed_at = self.leads.closed[lead]
+        words = self.lead_statuses
+        code = words.codes(np.array(["closed"], dtype=object))[0]
+        by_status = (self.leads.status.read(lead, t, latest=True) == code) & (code >= 0) & (closed_at == NAT)
+        return ((closed_at != NAT) & (closed_at <= t)) | by_status
+
+    def open_leads(self, t: int) -> np.ndarray:
+        """Codes of the leads created by t, not closed by t, without an open or accepted offer."""
+        lead = np.flatnonzero(self.leads.born <= t)
+        at = np.full(len(lead), t)
+        return lead[~self.closed(lead, at) & ~self.taken(lead, at)]
+
+    @cached_property
+    def _amounts(self) -> tuple[Log, Sums, Sums]:
+        opps = facts(self.tables, "opportunities")
+        solution = self.solutions.codes(texts(opps, "solution"))
+        amount = numbers(opps, "amount")
+        closed = instants(opps, "closed_at")
+        known = np.where(np.isnan(amount) | (closed == NAT), NAT, later(closed, instants(opps, "known_at")))
+        log = Log(solution, known, len(self.solutions))
+        return log, Sums(log, np.nan_to_num(amount)), Sums(log, np.ones(len(amount)))
+
+    def mean_amount(self, solution: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) mean amount in USD of the solution's opportunities closed strictly before t; 0 where there is none."""
+        log, amounts, counts = self._amounts
+        start, stop = log.span(solution, t, before=True)
+        count = counts.between(start, stop)
+        return amounts.between(start, stop) / np.maximum(count, 1.0)
+
+
+def _coded(book: Book, digits: np.ndarray) -> np.ndarray:
+    """Digits as float64, NaN for an account without any industry code."""
+    none = [not n and not s for n, s in zip(book.accounts.naics, book.accounts.sic, strict=True)]
+    return np.where(none, np.nan, digits.astype(np.float64))

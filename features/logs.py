@@ -1,0 +1,217 @@
+"""The book's event logs, made once from the tables: who did what, sorted by entity and the instant it became known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from features.asof import DAY, NAT, Column, Latest, Log, Pairs, Sums, later
+from features.entities import Index, born, facts, instants, ordered, texts
+
+if TYPE_CHECKING:
+    from features.book import Book
+
+
+@dataclass
+class ActivityLogs:
+    """Activities by contact, by account, and by either with the solution that they were about."""
+
+    by_contact: Log
+    by_account: Log
+    by_contact_solution: Log
+    by_account_solution: Log
+    contact_solution: Pairs
+    account_solution: Pairs
+    last_by_contact: Latest
+
+    def __getitem__(self, name: str) -> Log:
+        log: Log = getattr(self, name)
+        return log
+
+    @classmethod
+    def of(cls, book: Book) -> ActivityLogs:
+        """Read the activities; an activity belongs to the account that its contact was at when it became known."""
+        frame = facts(book.tables, "activities")
+        contact, known = book.contact_index.find(frame["contact_id"]), born(frame, "occurred_at")
+        account = book.contacts.account.read(contact, known, latest=True)
+        solution = book.solutions.codes(texts(frame, "solution"))
+        by_contact_solution = Pairs(contact, solution, len(book.solutions))
+        by_account_solution = Pairs(account, solution, len(book.solutions))
+        by_contact = Log(contact, known, len(book.contact_index))
+        return cls(
+            by_contact=by_contact, by_account=Log(account, known, len(book.account_index)),
+            by_contact_solution=Log(by_contact_solution.members, known, len(by_contact_solution)),
+            by_account_solution=Log(by_account_solution.members, known, len(by_account_solution)),
+            contact_solution=by_contact_solution, account_solution=by_account_solution,
+            last_by_contact=Latest(by_contact, instants(frame, "occurred_at")),
+        )  # fmt: skip
+
+
+@dataclass
+class RepAccountLogs:
+    """What each rep did at each account: meetings (rows into `starts` and `cancelled`) and touches."""
+
+    pairs: Pairs
+    meetings: Log
+    starts: np.ndarray
+    cancelled: np.ndarray
+    touches: Log
+    last_touch: Latest
+
+    @classmethod
+    def of(cls, book: Book) -> RepAccountLogs:
+        """Read meetings and touches under one set of (rep, account) pairs."""
+        met, touched = facts(book.tables, "meetings"), facts(book.tables, "touches")
+        contact, known = book.contact_index.find(touched["contact_id"]), born(touched, "occurred_at")
+        account = book.contacts.account.read(contact, known, latest=True)
+        rep = np.concatenate([book.rep_index.find(met["rep_id"]), book.rep_index.find(touched["rep_id"])])
+        pairs = Pairs(
+            rep, np.concatenate([book.account_index.find(met["account_id"]), account]), len(book.account_index)
+        )
+        meetings, touches = pairs.members[: len(met)], pairs.members[len(met) :]
+        by_touch = Log(touches, known, len(pairs))
+        return cls(
+            pairs=pairs, meetings=Log(meetings, born(met, "created_at"), len(pairs)),
+            starts=instants(met, "starts_at"), cancelled=instants(met, "cancelled_at"),
+            touches=by_touch, last_touch=Latest(by_touch, instants(touched, "occurred_at")),
+        )  # fmt: skip
+
+
+@dataclass
+class OpportunityLogs:
+    """Opportunities of each account and of each (rep, account); weight, amount and expected close as of an instant.
+
+    Each dictionary has two views: "account" (every rep's) and "own" (keyed by `pairs`, the rep's own).
+    """
+
+    pairs: Pairs
+    opened: dict[str, Log]
+    closed: dict[str, Log]
+    won: dict[str, Sums]
+    lost: dict[str, Sums]
+    last_won: Latest
+    closed_at: np.ndarray
+    weight: Column
+    amount: Column
+    expected_close: Column
+
+    @classmethod
+    def of(cls, book: Book) -> OpportunityLogs:
+        """Read the opportunities; the outcome is known since closed_at."""
+        frame = ordered(facts(book.tables, "opportunities"), "opportunity_id")
+        index = Index("opportunity", frame["opportunity_id"].to_numpy())
+        account, rep = book.account_index.find(frame["account_id"]), book.rep_index.find(frame["rep_id"])
+        opened, closed = born(frame, "opened_at"), instants(frame, "closed_at")
+        closed = np.where(closed == NAT, NAT, later(closed, instants(frame, "known_at")))
+        pairs = Pairs(rep, account, len(book.account_index))
+        keys = {"account": (account, len(book.account_index)), "own": (pairs.members, len(pairs))}
+        outcome = texts(frame, "outcome")
+        opened_logs = {name: Log(key, opened, size) for name, (key, size) in keys.items()}
+        closed_logs = {name: Log(key, closed, size) for name, (key, size) in keys.items()}
+        won_at = Log(account, np.where(outcome == "won", closed, NAT), len(book.account_index))
+        read = book.history.column
+        return cls(
+            pairs=pairs, opened=opened_logs, closed=closed_logs,
+            won={n: Sums(log, (outcome == "won").astype(float)) for n, log in closed_logs.items()},
+            lost={n: Sums(log, (outcome == "lost").astype(float)) for n, log in closed_logs.items()},
+            last_won=Latest(won_at, closed), closed_at=closed,
+            weight=read("opportunities", "forecast_weight", frame, index, None),
+            amount=read("opportunities", "amount", frame, index, None),
+            expected_close=read("opportunities", "expected_close", frame, index, None),
+        )  # fmt: skip
+
+
+@dataclass
+class RateLog:
+    """Offers of one kind of key: decided acceptances and decided conversions, cumulated."""
+
+    accepts: Log
+    accepted: Sums
+    converts: Log
+    converted: Sums
+
+    @classmethod
+    def of(cls, key: np.ndarray, size: int, book: Book) -> RateLog:
+        """Cumulate each key's offers; an outcome counts from the end of its maturity, success and failure alike."""
+        outcome = book.outcomes
+        accepted = outcome.accepted
+        accept_known = np.where(np.isnan(accepted), NAT, outcome.accept_known)
+        accepts = Log(key, accept_known, size)
+        converted = outcome.converted != NAT
+        gone = np.isnan(accepted)
+        converts = Log(key, np.where(gone, NAT, np.maximum(outcome.convert_due, outcome.converted_known)), size)
+        return cls(
+            accepts, Sums(accepts, np.nan_to_num(accepted)), converts, Sums(converts, converted.astype(np.float64))
+        )
+
+    def accept(self, key: np.ndarray, t: np.ndarray, since: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(accepted, decided) counts of each key strictly before t (and not before `since`)."""
+        return _counts(self.accepts, self.accepted, key, t, since)
+
+    def convert(self, key: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(converted, mature) counts of each key strictly before t."""
+        return _counts(self.converts, self.converted, key, t, None)
+
+
+def _counts(
+    log: Log, hits: Sums, key: np.ndarray, t: np.ndarray, since: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    start, stop = log.span(key, t, before=True)
+    if since is not None:
+        _, start = log.span(key, since, before=True)
+    return hits.between(start, stop), (stop - start).astype(np.float64)
+
+
+@dataclass
+class OfferLogs:
+    """The reps' record: rates by rep, role, solution, and by rep with solution, function, sector and account."""
+
+    all: RateLog
+    rep: RateLog
+    role: RateLog
+    solution: RateLog
+    rep_solution: tuple[Pairs, RateLog]
+    rep_function: tuple[Pairs, RateLog]
+    rep_sector: tuple[Pairs, RateLog]
+    rep_account: tuple[Pairs, RateLog]
+    made: Log
+    response: Sums
+    response_log: Log
+
+    @classmethod
+    def of(cls, book: Book) -> OfferLogs:
+        """Read the past offers under each key."""
+        outcome = book.outcomes
+        lead, rep = outcome.lead, outcome.rep
+        account = book.account_of(lead, outcome.offered)
+        contact = book.leads.contact[lead]
+        role = book.reps.role.read(rep, outcome.offered, latest=True)
+
+        def paired(code: np.ndarray, width: int) -> tuple[Pairs, RateLog]:
+            pairs = Pairs(rep, code, width)
+            return pairs, RateLog.of(pairs.members, len(pairs), book)
+
+        given = outcome.answered != NAT
+        hours = np.where(given, (outcome.answered - outcome.offered) / (DAY / 24), 0.0)
+        answered = Log(rep, np.where(given & (outcome.answer <= 2), outcome.answered, NAT), len(book.rep_index))
+        return cls(
+            all=RateLog.of(np.zeros(len(rep), np.int64), 1, book),
+            rep=RateLog.of(rep, len(book.rep_index), book),
+            role=RateLog.of(role, max(len(book.reps.roles), 1), book),
+            solution=RateLog.of(book.leads.solution[lead], max(len(book.solutions), 1), book),
+            rep_solution=paired(book.leads.solution[lead], len(book.solutions)),
+            rep_function=paired(book.people.function_at(contact, outcome.offered), len(book.people.functions)),
+            rep_sector=paired(book.sectors.code[account], len(book.sectors.values)),
+            rep_account=paired(account, len(book.account_index)),
+            made=Log(rep, outcome.known, len(book.rep_index)),
+            response=Sums(answered, np.clip(hours, 0.0, 24 * 14.0)), response_log=answered,
+        )  # fmt: skip
+
+
+def quarter_end(t: np.ndarray) -> np.ndarray:
+    """(n,) first instant after the calendar quarter (UTC) of each instant."""
+    month = t.view("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    end = (month // 3 + 1) * 3
+    return end.astype("datetime64[M]").astype("datetime64[us]").view(np.int64)
