@@ -1,0 +1,138 @@
+"""The snapshot: CRM tables read from anywhere, held to their contracts, with what is missing and what is odd said."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.contracts import as_frame, check
+from features.errors import Breach, TableError, UsageError
+from features.fingerprint import fingerprint
+from features.schema import TABLES, Kind
+from features.source import read_source
+
+if TYPE_CHECKING:
+    from features.config import Config
+
+#: Instants that tell what has happened. Plans (a meeting's start, an expected close, the end of a leave, a campaign, a
+#: preference that begins next month) may lie ahead of now, so they are not among them.
+FACTS: dict[str, tuple[str, ...]] = {
+    "accounts": ("created_at",),
+    "contacts": ("created_at",),
+    "activities": ("occurred_at",),
+    "leads": ("created_at", "qualified_at", "closed_at"),
+    "meetings": ("created_at", "cancelled_at"),
+    "touches": ("occurred_at",),
+    "opportunities": ("opened_at", "closed_at"),
+    "offers": ("offered_at", "answered_at", "converted_at"),
+    "changes": ("valid_from",),
+    "assets": ("published_at",),
+    "asset_uses": ("used_at",),
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The CRM as it is known at `now`.
+
+    tables       those that the source has, each with all columns of its contract, in its order and types
+    columns      the columns which the source really had, per table
+    now          the latest known fact (UTC), unless the reader was told otherwise
+    fingerprint  SHA-256 (hex) of the content, independent of row order and file format
+    warnings     odd, but allowed
+    missing      table, or table.column, that is not there: what will be missing for it
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    columns: Mapping[str, frozenset[str]]
+    now: pd.Timestamp
+    fingerprint: str
+    warnings: tuple[Breach, ...]
+    missing: Mapping[str, str]
+
+
+def read_snapshot(
+    data: str, *, config: Config | None = None, mapping: Path | None = None, as_of: pd.Timestamp | None = None
+) -> Snapshot:
+    """Read and check a CRM snapshot.
+
+    data     a folder of CSV or Parquet files, or any SQLAlchemy URL
+    config   its `timezone` is that of instants which carry none
+    mapping  SQL that brings a foreign export's files to our tables
+    as_of    what counts as now, with a time zone
+    Raises   TableError with every breach (nothing is loaded in part), UsageError, MappingError
+    """
+    if as_of is not None and as_of.tzinfo is None:
+        raise UsageError("The instant of --as-of needs a time zone, such as 2026-03-02T09:00:00Z.", field="as_of")
+    source = read_source(data)
+    zone = config.timezone if config is not None else None
+    checked = check(source.tables, zone=zone, other_columns=source.other_columns)
+    if checked.breaches:
+        raise TableError(checked.breaches)
+    now = latest_fact(checked.tables) if as_of is None else as_of.tz_convert("UTC")
+    return Snapshot(
+        tables={name: as_frame(table) for name, table in checked.tables.items()},
+        columns=checked.columns,
+        now=now,
+        fingerprint=fingerprint(checked.tables),
+        warnings=(*source.warnings, *checked.warnings),
+        missing={},
+    )
+
+
+def latest_fact(tables: Mapping[str, pa.Table]) -> pd.Timestamp:
+    """The latest instant at which something happened or became known; the epoch when nothing ever did."""
+    instants = [
+        pc.max(table[column]).as_py() for name, table in tables.items() for column in (*FACTS.get(name, ()), "known_at")
+    ]
+    known = [pd.Timestamp(i) for i in instants if i is not None]
+    return max(known, default=pd.Timestamp(0, tz="UTC")).as_unit("us")
+
+
+def write_snapshot(tables: Mapping[str, pd.DataFrame], folder: Path, *, format: Literal["csv", "parquet"]) -> None:
+    """Write tables to `folder`, one file each, so that reading them back gives the same.
+
+    Columns that are empty throughout are written all the same: a column that is there and empty says so.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in tables.items():
+        if format == "parquet":
+            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet")
+        else:
+            _write_csv(name, frame, folder / f"{name}.csv")
+
+
+def _write_csv(name: str, frame: pd.DataFrame, path: Path) -> None:
+    text = pd.DataFrame({c: _as_text(frame[c], TABLES[name][c].kind) for c in frame.columns})
+    # A carriage return inside a cell must be quoted, which Python's writer does only where lines end in one too.
+    returns = any(text[c].str.contains("\r", regex=False).any() for c in text.columns)
+    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    text.to_csv(path, index=False, lineterminator="\n", quoting=quoting, encoding="utf-8")
+
+
+def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        whole = values.dt.floor("s").eq(values).all()
+        text = values.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S" + ("Z" if whole else ".%fZ"))
+        return text.astype("str")
+    if kind is Kind.FLAG:
+        return values.astype("boolean").astype("str").str.lower()
+    if values.dtype.kind == "f":
+        return values.map(_shortest, na_action="ignore").astype("str")
+    return values.astype("str")
+
+
+def _shortest(number: float) -> str:
+    """The shortest text that reads back as this very number, without a needless .0."""
+    return repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+__all__ = ["FACTS", "Snapshot", "latest_fact", "read_snapshot", "write_snapshot"]
