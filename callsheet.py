@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -70,6 +71,30 @@ FormatOption = Annotated[Format, typer.Option("--format", help="For a person, a 
 
 CONFIG = Path("callsheet.yaml")
 HOME = Path(".callsheet")
+DATA, LEARN, SERVE = "Data in", "Learn and release", "Ask"
+
+
+@app.callback()
+def callsheet(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show more progress, and a traceback when something breaks.")
+    ] = False,
+) -> None:
+    """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons.
+
+    Results go to standard output, progress and logs to standard error.
+    Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 it broke.
+
+    \b
+    The usual way through
+      callsheet init --data crm       a callsheet.yaml to agree on with sales
+      callsheet check --data crm      are the tables sound?
+      callsheet audit --data crm      whom does the served market let in?
+      callsheet train --data crm      learn from past offers
+      callsheet promote --data crm    release the model, if it earns its place
+      callsheet serve --data crm      answer over HTTP
+    """
+    _logs(debug)
 
 
 # -- What the commands share ----------------------------------------------------------------------------------------
@@ -116,6 +141,61 @@ def _snapshot(data: str, config: Config, mapping: Path | None, as_of: str | None
     if snapshot.warnings:
         _say(f"{len(snapshot.warnings)} warnings about the data; `callsheet check` lists them.")
     return snapshot
+
+
+# -- Data in --------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=DATA)
+def check(
+    data: DataOption,
+    config: ConfigOption = CONFIG,
+    mapping: MappingOption = None,
+    as_of: AsOfOption = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Hold the tables to their contracts: every breach, what is odd, and how changing columns are read.
+
+    A breach refuses the whole snapshot and exits 1. Warnings are odd but allowed.
+
+    \b
+    Examples
+      callsheet check --data crm
+      callsheet check --data export --mapping features/mappings/salesforce.sql
+      callsheet check --data sqlite:///crm.db --format json
+    """  # fmt: skip
+    from features.reading import how_read
+    from features.snapshot import read_snapshot
+    from serving.listing import show
+
+    settings = _config(config)
+    try:
+        snapshot = read_snapshot(data, config=settings, mapping=mapping, as_of=_instant(as_of, settings.timezone))
+    except TableError as refused:
+        show(_found("breach", refused.breaches), FOUND, format=format, title="Breaches")
+        _say(f"{len(refused.breaches)} breaches; nothing was loaded.")
+        raise typer.Exit(1) from None
+    sizes = [{"table": name, "rows": len(table)} for name, table in snapshot.tables.items()]
+    warnings = _found("warning", snapshot.warnings)
+    missing = [{"level": "missing", "table": name, "expected": effect} for name, effect in snapshot.missing.items()]
+    readings = [r.as_dict() for r in how_read(snapshot, settings)]
+    if format is Format.table:
+        show(sizes, ("table", "rows"), title="Tables")
+        show(warnings, FOUND[1:], title="\nOdd, but allowed", empty="\nNothing odd.")
+        if missing:
+            show([{"what": m["table"], "so": m["expected"]} for m in missing], ("what", "so"), title="\nNot there")
+        show(readings, ("table", "column", "changes", "how"), title="\nHow features read what changes")
+    else:
+        read = [{"level": "read", "table": r["table"], "column": r["column"], "expected": r["how"]} for r in readings]
+        show([*warnings, *missing, *read], FOUND, format=format)
+    _say(f"The tables keep their contracts. Now is {snapshot.now:%Y-%m-%d %H:%M} UTC.")
+
+
+FOUND = ("level", "table", "column", "count", "rows", "value", "expected")
+
+
+def _found(level: str, breaches: Sequence[Breach]) -> list[dict[str, object]]:
+    return [{"level": level, **breach.as_dict()} for breach in breaches]
 
 
 # -- How it ends ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code, so that they cannot say something else: python docs/generate.py [--check]."""
+"""Writes the reference pages from the code, so that they cannot say otherwise: python docs/generate.py [--check]."""
 
 from __future__ import annotations
 
