@@ -136,7 +136,7 @@ def lead_account(asked: Asked) -> Sequence[np.ndarray]:
     book, leads = asked.book, asked.leads
     account, t = leads.account, leads.t
     status = book.accounts.status.read(account, t)
-    customer, days = _customer(asked, account, t)
+    customer, days = customers(asked, account, t)
     logs = book.opportunity_logs
     start, stop = logs.closed["account"].span(account, t)
     opened = logs.opened["account"].count(account, t)
@@ -145,7 +145,7 @@ def lead_account(asked: Asked) -> Sequence[np.ndarray]:
     end = quarter_end(t)
     begin = quarter_end(t - 92 * DAY)
     parent = book.accounts.parent[account]
-    parent_customer, _ = _customer(asked, parent, t)
+    parent_customer, _ = customers(asked, parent, t)
     return (
         asked.category("account_status", status),
         customer,
@@ -163,8 +163,8 @@ def lead_account(asked: Asked) -> Sequence[np.ndarray]:
     )
 
 
-def _customer(asked: Asked, account: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(flag, days as a customer). NaN where neither the status nor customer_since is known."""
+def customers(asked: Asked, account: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(flag, days as a customer), (n,) each; NaN where neither the status nor customer_since tells by t."""
     book = asked.book
     known = account >= 0
     since = np.where(known, book.accounts.customer_since[np.maximum(account, 0)], NAT)
@@ -172,8 +172,8 @@ def _customer(asked: Asked, account: np.ndarray, t: np.ndarray) -> tuple[np.ndar
     status = book.accounts.status.read(account, t)
     code = book.statuses.codes(np.array(["customer"], dtype=object))[0]
     by_status = (status == code) & (status >= 0)
-    told = (status >= 0) | (since != NAT)
-    flag = np.where(by_date | by_status, 1.0, np.where(told, 0.0, np.nan))
+    # A date that lies ahead must look like no date at all, so only a status tells that an account is no customer.
+    flag = np.where(by_date | by_status, 1.0, np.where(status >= 0, 0.0, np.nan))
     return flag, np.where(by_date, (t - since) / DAY, np.nan)
 
 
@@ -206,7 +206,7 @@ def pair_account(asked: Asked) -> Sequence[np.ndarray]:
     start, stop = logs.closed["own"].span(own, asked.t)
     opened = logs.opened["own"].count(own, asked.t)
     pairs, rates = book.offer_logs.rep_account
-    accepted, decided = rates.accept(pairs.codes(asked.rep, asked.account), asked.t)
+    accepted, decided = rates.accept.before(pairs.codes(asked.rep, asked.account), asked.t)
     return (
         np.where(owner < 0, np.nan, (owner == asked.rep).astype(np.float64)),
         np.minimum(opened - (stop - start), 20).astype(np.float64),

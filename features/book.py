@@ -9,11 +9,11 @@ import numpy as np
 
 from features.asof import NAT, Log, Pairs, Sums, later
 from features.cast import Cast, members, split
-from features.clock import iso_week_start
+from features.clock import instant, iso_week_start
 from features.entities import History, Tables, facts, instants, numbers, texts
 from features.industry import Sectors, depth
-from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs
-from features.outcomes import OPEN, REJECTED, Outcomes, read_outcomes
+from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs, Tally
+from features.outcomes import Outcomes, read_outcomes
 from features.people import People
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Book(Cast):
     @classmethod
     def of(cls, snapshot: Snapshot, config: Config) -> Book:
         """Make the book of a snapshot."""
-        return cls(snapshot.tables, config, int(snapshot.now.as_unit("us").value))
+        return cls(snapshot.tables, config, instant(snapshot.now))
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -161,10 +161,9 @@ class Book(Cast):
         return members(self.lists, self.solutions)
 
     @cached_property
-    def lead_offers(self) -> tuple[Log, Log]:
-        """Each lead's offers by the instant they were made, and by the instant they gave the lead back."""
-        outcome, leads = self.outcomes, len(self.lead_index)
-        return Log(outcome.lead, outcome.known, leads), Log(outcome.lead, self._returned(), leads)
+    def lead_held(self) -> Tally:
+        """How many offers hold each lead: open or accepted ones."""
+        return Tally.of(self.outcomes.lead, len(self.lead_index), self.outcomes.holdings())
 
     @cached_property
     def lead_rep(self) -> tuple[Pairs, Log]:
@@ -172,20 +171,12 @@ class Book(Cast):
         pairs = Pairs(self.outcomes.lead, self.outcomes.rep, len(self.rep_index))
         return pairs, Log(pairs.members, self.outcomes.known, len(pairs))
 
-    def _returned(self) -> np.ndarray:
-        """(o,) when an offer ceased to be open or accepted, NAT: never."""
-        outcome = self.outcomes
-        ended = np.where(outcome.answer >= REJECTED, outcome.answered, NAT)
-        return np.where(outcome.answer == OPEN, outcome.due, ended)
-
     @cached_property
-    def rep_week(self) -> tuple[Pairs, Log, Log]:
-        """Each (rep, local ISO week): offers made in it, and those of them given back, by when."""
+    def rep_week(self) -> tuple[Pairs, Tally]:
+        """How many offers hold a place in each (rep, local ISO week)."""
         outcome = self.outcomes
-        week = self.week_of(outcome.rep, outcome.offered)
-        pairs = Pairs(outcome.rep, week, 1 << 20)
-        size = len(pairs)
-        return pairs, Log(pairs.members, outcome.known, size), Log(pairs.members, self._returned(), size)
+        pairs = Pairs(outcome.rep, self.week_of(outcome.rep, outcome.offered), 1 << 20)
+        return pairs, Tally.of(pairs.members, len(pairs), outcome.holdings())
 
     def week_of(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) number of the ISO week (weeks since 1970-W01) of each instant in the rep's own time zone."""
@@ -203,14 +194,12 @@ class Book(Cast):
 
     def used(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) offers of the rep's current week that are open or accepted strictly before t."""
-        pairs, made, given_back = self.rep_week
-        key = pairs.codes(rep, self.week_of(rep, t))
-        return made.count(key, t, before=True) - given_back.count(key, t, before=True)
+        pairs, held = self.rep_week
+        return held.before(pairs.codes(rep, self.week_of(rep, t)), t)[1]
 
     def taken(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) whether an offer of the lead, made strictly before t, is open or accepted."""
-        made, given_back = self.lead_offers
-        return made.count(lead, t, before=True) > given_back.count(lead, t, before=True)
+        return np.asarray(self.lead_held.before(lead, t)[1] > 0)
 
     def offered(self, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) whether the lead was offered to the rep strictly before t."""

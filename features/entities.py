@@ -44,9 +44,8 @@ class Index:
 
 def texts(frame: pd.DataFrame, column: str) -> np.ndarray:
     """(n,) object array of a text column, None where null."""
-    values = frame[column].astype(object).to_numpy()
-    values[pd.isna(values)] = None
-    return values
+    values = frame[column].astype(object)
+    return values.where(values.notna(), None).to_numpy(dtype=object)
 
 
 def instants(frame: pd.DataFrame, column: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from features.account import customers
 from features.asked import Asked
 from features.declare import Family, Feature
 
@@ -168,14 +169,9 @@ def _told(match: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _focus(asked: Asked) -> np.ndarray:
     book, leads = asked.book, asked.leads
-    since = book.accounts.customer_since[leads.account]
-    status = book.accounts.status.read(leads.account, leads.t)
-    customer_code = book.statuses.codes(np.array(["customer"], dtype=object))[0]
-    dated = (since >= 0) & (since <= leads.t)
-    customer = dated | ((status == customer_code) & (status >= 0))
-    told = (status >= 0) | (since >= 0)
+    customer, _ = customers(asked, leads.account, leads.t)
     wants = {"new": 0.0, "existing": 1.0}
     wish = np.array([*(wants.get(f, np.nan) for f in book.reps.focuses.values), np.nan])[book.reps.focus[asked.rep]]
-    is_customer = np.where(told, customer.astype(np.float64), np.nan)[asked.lead_row]
+    is_customer = customer[asked.lead_row]
     # "both" and an unknown focus fit anything that is known of the account no better and no worse: missing.
     return np.where(np.isnan(wish) | np.isnan(is_customer), np.nan, (wish == is_customer).astype(np.float64))

@@ -9,6 +9,7 @@ import numpy as np
 
 from features.asof import DAY, NAT, Column, Latest, Log, Pairs, Sums, later
 from features.entities import Index, born, facts, instants, ordered, texts
+from features.outcomes import REJECTED, Decided
 
 if TYPE_CHECKING:
     from features.book import Book
@@ -124,44 +125,39 @@ class OpportunityLogs:
 
 
 @dataclass
-class RateLog:
-    """Offers of one kind of key: decided acceptances and decided conversions, cumulated."""
+class Tally:
+    """Hits and offers of each key, cumulated in the order in which they became known."""
 
-    accepts: Log
-    accepted: Sums
-    converts: Log
-    converted: Sums
+    log: Log
+    hits: Sums
+    count: Sums
+
+    @classmethod
+    def of(cls, key: np.ndarray, size: int, decided: Decided) -> Tally:
+        """Cumulate entries under the key (o,) of their offer."""
+        log = Log(key[decided.row], decided.known, size)
+        return cls(log, Sums(log, decided.hits), Sums(log, decided.count))
+
+    def before(self, key: np.ndarray, t: np.ndarray, since: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(hits, offers) of each key known strictly before t (and not before `since`), (n,) float64."""
+        start, stop = self.log.span(key, t, before=True)
+        if since is not None:
+            _, start = self.log.span(key, since, before=True)
+        return self.hits.between(start, stop), self.count.between(start, stop)
+
+
+@dataclass
+class RateLog:
+    """Acceptances and conversions of the offers of one kind of key."""
+
+    accept: Tally
+    convert: Tally
 
     @classmethod
     def of(cls, key: np.ndarray, size: int, book: Book) -> RateLog:
-        """Cumulate each key's offers; an outcome counts from the end of its maturity, success and failure alike."""
+        """Tally the past offers under each key (o,)."""
         outcome = book.outcomes
-        accepted = outcome.accepted
-        accept_known = np.where(np.isnan(accepted), NAT, outcome.accept_known)
-        accepts = Log(key, accept_known, size)
-        converted = outcome.converted != NAT
-        gone = np.isnan(accepted)
-        converts = Log(key, np.where(gone, NAT, np.maximum(outcome.convert_due, outcome.converted_known)), size)
-        return cls(
-            accepts, Sums(accepts, np.nan_to_num(accepted)), converts, Sums(converts, converted.astype(np.float64))
-        )
-
-    def accept(self, key: np.ndarray, t: np.ndarray, since: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(accepted, decided) counts of each key strictly before t (and not before `since`)."""
-        return _counts(self.accepts, self.accepted, key, t, since)
-
-    def convert(self, key: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(converted, mature) counts of each key strictly before t."""
-        return _counts(self.converts, self.converted, key, t, None)
-
-
-def _counts(
-    log: Log, hits: Sums, key: np.ndarray, t: np.ndarray, since: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    start, stop = log.span(key, t, before=True)
-    if since is not None:
-        _, start = log.span(key, since, before=True)
-    return hits.between(start, stop), (stop - start).astype(np.float64)
+        return cls(Tally.of(key, size, outcome.acceptances()), Tally.of(key, size, outcome.conversions()))
 
 
 @dataclass
@@ -195,7 +191,7 @@ class OfferLogs:
 
         given = outcome.answered != NAT
         hours = np.where(given, (outcome.answered - outcome.offered) / (DAY / 24), 0.0)
-        answered = Log(rep, np.where(given & (outcome.answer <= 2), outcome.answered, NAT), len(book.rep_index))
+        answered = Log(rep, np.where(given & (outcome.answer <= REJECTED), outcome.answered, NAT), len(book.rep_index))
         return cls(
             all=RateLog.of(np.zeros(len(rep), np.int64), 1, book),
             rep=RateLog.of(rep, len(book.rep_index), book),

@@ -26,6 +26,35 @@ _ANSWER = {
 
 
 @dataclass(frozen=True)
+class Decided:
+    """Entries of a running tally, (m,) each: since `known`, offer `row` adds so many hits among so many offers."""
+
+    row: np.ndarray
+    known: np.ndarray
+    hits: np.ndarray
+    count: np.ndarray
+
+
+def _decided(due: np.ndarray, happened: np.ndarray, gone: np.ndarray) -> Decided:
+    """Judge each offer at its due instant by what is known then, and enter what is learned later as a correction.
+
+    Success and failure are judged at the same age, so the quick successes of young offers do not come alone; and no
+    entry depends on what lies after its instant.
+    """
+    gone_by_then = (gone != NAT) & (gone <= due)
+    judged = np.flatnonzero(~gone_by_then)
+    hit = (happened != NAT) & (happened <= due)
+    late = np.flatnonzero((happened != NAT) & (happened > due))
+    left = np.flatnonzero((gone != NAT) & (gone > due))
+    return Decided(
+        row=np.concatenate([judged, late, left]),
+        known=np.concatenate([due[judged], happened[late], gone[left]]),
+        hits=np.concatenate([hit[judged].astype(float), np.ones(len(late)), -hit[left].astype(float)]),
+        count=np.concatenate([np.ones(len(judged)), np.zeros(len(late)), -np.ones(len(left))]),
+    )
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """One row an offer, (o,) each; instants in microseconds, NAT: it did not happen (as far as the tables know).
 
@@ -56,10 +85,33 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.offer_id)
 
-    @property
-    def accept_known(self) -> np.ndarray:
-        """(o,) when acceptance or its failure is known without favour to the quick: not before the SLA ends."""
-        return np.maximum(self.due, np.where(self.answered == NAT, self.due, self.answered))
+    def acceptances(self) -> Decided:
+        """Acceptance as it came to be known: judged when the SLA ends, put right by what comes later."""
+        happened = np.where(self.answer == ACCEPTED, self.answered, NAT)
+        return _decided(later(self.due, self.known), happened, self._gone())
+
+    def conversions(self) -> Decided:
+        """Conversion as it came to be known: judged when the horizon ends, put right by what comes later."""
+        return _decided(later(self.convert_due, self.known), self.converted_known, self._gone())
+
+    def holdings(self) -> Decided:
+        """Offers that hold their lead and a place of their rep's week: +1 when made, -1 when given back.
+
+        An unanswered offer gives its place back when the SLA ends; accepted late, it takes it again.
+        """
+        made = np.arange(len(self))
+        late = (self.answer == OPEN) | (self.answered > self.due)
+        back = later(np.where(late, self.due, self.answered), self.known)
+        returned = np.flatnonzero(late | (self.answer >= REJECTED))
+        again = np.flatnonzero((self.answer == ACCEPTED) & late)
+        row = np.concatenate([made, returned, again])
+        delta = np.repeat([1.0, -1.0, 1.0], [len(made), len(returned), len(again)])
+        at = np.concatenate([self.known, back[returned], self.answered[again]])
+        return Decided(row, at, np.zeros(len(row)), delta)
+
+    def _gone(self) -> np.ndarray:
+        """(o,) when an offer was withdrawn or reassigned, and so says nothing of its rep; NAT: it was not."""
+        return np.where(self.answer >= WITHDRAWN, self.answered, NAT)
 
     @property
     def accepted(self) -> np.ndarray:
@@ -123,15 +175,16 @@ def _conversions(
     explicit = instants(offers, "converted_at")
     place = pd.Index(opps["opportunity_id"].astype(object), dtype=object)
     named = place.get_indexer(offers["opportunity_id"].astype(object))
-    opened, opp_known = instants(opps, "opened_at"), instants(opps, "known_at")
-    heavy = ~(_weight(tables, opps) < config.labels.converted.forecast_weight)
+    opened = instants(opps, "opened_at")
+    heavy, heavy_since = _heavy(tables, opps, config.labels.converted.forecast_weight)
+    seen = later(opened, instants(opps, "known_at"), heavy_since)
     found = _first_new(tables, opps, opened, heavy, offered, rep, account, within)
     row = np.where(offers["opportunity_id"].notna().to_numpy(), named, found)
     at = np.maximum(row, 0)
     if len(opps):
         fits = (row >= 0) & heavy[at] & (opened[at] > offered)
         opp_at = np.where(fits, opened[at], NAT)
-        opp_seen = np.where(fits, later(opened[at], opp_known[at]), NAT)
+        opp_seen = np.where(fits, seen[at], NAT)
     else:
         opp_at = opp_seen = np.full(len(offers), NAT, np.int64)
     decided = explicit != NAT
@@ -141,16 +194,25 @@ def _conversions(
     return np.where(timely, converted, NAT), np.where(timely, known, NAT), np.where(timely, row, -1)
 
 
-def _weight(tables: Tables, opps: pd.DataFrame) -> np.ndarray:
-    """(p,) the highest forecast weight that each opportunity ever had: losing it later does not undo the conversion."""
-    weight = numbers(opps, "forecast_weight")
+def _heavy(tables: Tables, opps: pd.DataFrame, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """(p,) whether an opportunity ever had the least forecast weight, and since when history says so (NAT: always).
+
+    A weight lost later (a lost deal's 0) does not undo the conversion; a null weight passes.
+    """
+    heavy = ~(numbers(opps, "forecast_weight") < least)
+    since = np.full(len(opps), NAT, np.int64)
     changes = facts(tables, "changes")
-    rows = changes[(changes["table_name"] == "opportunities") & (changes["column_name"] == "forecast_weight")]
+    told = (changes["table_name"] == "opportunities") & (changes["column_name"] == "forecast_weight")
+    rows = changes[told & changes["value"].notna()]
     if not len(rows):
-        return weight
-    highest = pd.to_numeric(rows["value"]).groupby(rows["row_id"].astype(object)).max()
-    told = highest.reindex(opps["opportunity_id"].astype(object)).to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.fmax(weight, told)
+        return heavy, since
+    reached = pd.to_numeric(rows["value"]).to_numpy(dtype=np.float64) >= least
+    at = later(instants(rows, "valid_from"), instants(rows, "known_at"))
+    row = pd.Index(opps["opportunity_id"].astype(object), dtype=object).get_indexer(rows["row_id"].astype(object))
+    first = pd.Series(at[reached & (row >= 0)]).groupby(row[reached & (row >= 0)]).min()
+    since[first.index.to_numpy(dtype=np.int64)] = first.to_numpy(dtype=np.int64)
+    heavy[first.index.to_numpy(dtype=np.int64)] = True
+    return heavy, since
 
 
 def _first_new(

@@ -142,8 +142,8 @@ def shrunk(hits: np.ndarray, of: np.ndarray, towards: np.ndarray, strength: floa
 def _overall(rates: RateLog, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(accept, convert) rates of all offers decided before t."""
     nobody = np.zeros(len(t), np.int64)
-    accept = shrunk(*rates.accept(nobody, t), np.full(len(t), PRIOR_ACCEPT), PRIOR_STRENGTH)
-    convert = shrunk(*rates.convert(nobody, t), np.full(len(t), PRIOR_CONVERT), PRIOR_STRENGTH)
+    accept = shrunk(*rates.accept.before(nobody, t), np.full(len(t), PRIOR_ACCEPT), PRIOR_STRENGTH)
+    convert = shrunk(*rates.convert.before(nobody, t), np.full(len(t), PRIOR_CONVERT), PRIOR_STRENGTH)
     return accept, convert
 
 
@@ -153,16 +153,16 @@ def _record(asked: Asked) -> dict[str, np.ndarray]:
     logs = book.offer_logs
     role = book.reps.role.read(rep, t)
     accept, convert = _overall(logs.all, t)
-    role_accept = shrunk(*logs.role.accept(role, t), accept, ACCEPT_STRENGTH)
-    role_convert = shrunk(*logs.role.convert(role, t), convert, CONVERT_STRENGTH)
-    rep_accept = shrunk(*logs.rep.accept(rep, t), role_accept, ACCEPT_STRENGTH)
-    recent = logs.rep.accept(rep, t, since=t - 90 * DAY)
+    role_accept = shrunk(*logs.role.accept.before(role, t), accept, ACCEPT_STRENGTH)
+    role_convert = shrunk(*logs.role.convert.before(role, t), convert, CONVERT_STRENGTH)
+    rep_accept = shrunk(*logs.rep.accept.before(rep, t), role_accept, ACCEPT_STRENGTH)
+    recent = logs.rep.accept.before(rep, t, since=t - 90 * DAY)
     return {
         "role_accept": role_accept,
         "role_convert": role_convert,
         "accept": rep_accept,
         "accept_90d": shrunk(*recent, rep_accept, ACCEPT_STRENGTH / 2),
-        "convert": shrunk(*logs.rep.convert(rep, t), role_convert, CONVERT_STRENGTH),
+        "convert": shrunk(*logs.rep.convert.before(rep, t), role_convert, CONVERT_STRENGTH),
     }
 
 
@@ -199,8 +199,8 @@ def solution_rates(asked: Asked) -> Sequence[np.ndarray]:
     logs, leads = asked.book.offer_logs, asked.leads
     accept, convert = _overall(logs.all, leads.t)
     return (
-        shrunk(*logs.solution.accept(leads.solution, leads.t), accept, ACCEPT_STRENGTH),
-        shrunk(*logs.solution.convert(leads.solution, leads.t), convert, CONVERT_STRENGTH),
+        shrunk(*logs.solution.accept.before(leads.solution, leads.t), accept, ACCEPT_STRENGTH),
+        shrunk(*logs.solution.convert.before(leads.solution, leads.t), convert, CONVERT_STRENGTH),
     )
 
 
@@ -218,8 +218,8 @@ def crossed_rates(asked: Asked) -> Sequence[np.ndarray]:
     solution = solutions.codes(asked.rep, asked.solution)
     sector = sectors.codes(asked.rep, book.sectors.code[asked.account])
     return (
-        shrunk(*by_solution.accept(solution, asked.t), accept, CROSS_STRENGTH),
-        shrunk(*by_solution.convert(solution, asked.t), convert, CONVERT_STRENGTH),
-        shrunk(*by_function.accept(functions.codes(asked.rep, function), asked.t), accept, CROSS_STRENGTH),
-        shrunk(*by_sector.accept(sector, asked.t), accept, CROSS_STRENGTH),
+        shrunk(*by_solution.accept.before(solution, asked.t), accept, CROSS_STRENGTH),
+        shrunk(*by_solution.convert.before(solution, asked.t), convert, CONVERT_STRENGTH),
+        shrunk(*by_function.accept.before(functions.codes(asked.rep, function), asked.t), accept, CROSS_STRENGTH),
+        shrunk(*by_sector.accept.before(sector, asked.t), accept, CROSS_STRENGTH),
     )
