@@ -1,0 +1,189 @@
+"""The whole line once on a made-up CRM, each step as the command that anyone would type, and what it answered."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from serving.present import Names, show_answer
+
+#: The service compiles nothing and asks nobody, so that a minute is long even on a busy machine.
+READY_SECONDS = 90
+STOP_SECONDS = 20
+
+
+class StepFailed(Exception):
+    """A step that should have worked did not; `code` is what it ended with."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit {code}")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo works and how large its CRM is. Everything lies under `folder`, which it makes anew."""
+
+    folder: Path
+    accounts: int = 2_000
+    reps: int = 60
+    offers: int = 12_000
+    seed: int = 1
+
+    @property
+    def crm(self) -> Path:
+        return self.folder / "crm"
+
+    @property
+    def common(self) -> list[str]:
+        """The options that name the demo's own data, configuration and home."""
+        return ["--data", str(self.crm), "--config", str(self.crm / "callsheet.yaml"), "--home", str(self.folder)]
+
+    def run(self, screen: Console) -> int:
+        """Run every step; 0 when the line works from end to end, else what the failing step ended with."""
+        started = time.monotonic()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        try:
+            released = self._learn(screen)
+            self._ask(screen)
+        except StepFailed as failed:
+            screen.print(Text(f"\nThe step above failed (exit {failed.code}); the demo stops here.", style="bold red"))
+            return failed.code
+        self._next(screen, released, time.monotonic() - started)
+        return 0
+
+    def _learn(self, screen: Console) -> bool:
+        """From nothing to a judged model; True when the gate released it."""
+        size = ["--accounts", self.accounts, "--reps", self.reps, "--offers", self.offers, "--seed", self.seed]
+        self._step(screen, "A made-up CRM, whose truth we know", "sample", str(self.crm), *map(str, size))
+        self._step(screen, "Are its tables sound?", "check", *self.common)
+        self._step(screen, "Whom does the served market let in?", "audit", *self.common)
+        self._step(screen, "Learn from past offers", "train", *self.common, "--recipe", "fast")
+        self._step(screen, "The ranker against its baselines", "compare", *self.common[2:])
+        code = self._step(screen, "Has it earned its place?", "promote", *self.common, may_refuse=True)
+        if code:
+            screen.print(Text("\nThe gate refused the model, so the rules serve below.", style="bold yellow"))
+        return code == 0
+
+    def _step(self, screen: Console, why: str, *args: str, may_refuse: bool = False) -> int:
+        """Show the command, run it with its output as it comes, and answer what it ended with."""
+        screen.print(Text.assemble("\n", (why, "bold"), "\n", ("$ " + shlex.join(["callsheet", *args]), "cyan")))
+        code = subprocess.run(_command(*args), check=False).returncode
+        if code and not (may_refuse and code == 1):
+            raise StepFailed(code)
+        return code
+
+    def _ask(self, screen: Console) -> None:
+        """Start the service, ask it as a routing system would, and stop it."""
+        from features.config import load_config
+        from features.snapshot import read_snapshot
+
+        snapshot = read_snapshot(str(self.crm), config=load_config(self.crm / "callsheet.yaml"))
+        names = Names.of(snapshot.tables)
+        with self._service(screen) as url:
+            sheet: dict[str, Any] = {"items": []}
+            for rep in sorted(names.reps):
+                sheet = _post(url, "recommend_leads", {"rep_id": rep, "k": 5, "reasons": True})
+                if sheet["items"]:
+                    break
+            lead = sheet["items"][0]["lead_id"] if sheet["items"] else min(names.leads)
+            asked = {"lead_id": lead, "k": 5, "reasons": True}
+            reps = _post(url, "recommend_reps", asked)
+            screen.print(Text.assemble("\nWho should get this lead?\n", (f"POST /recommend_reps {asked}", "cyan")))
+            show_answer(reps, names, screen)
+            screen.print(Text("\nWhat should this rep do now? (POST /recommend_leads)", style="bold"))
+            show_answer(sheet, names, screen)
+
+    @contextmanager
+    def _service(self, screen: Console) -> Iterator[str]:
+        """The service on a free port of loopback, ready; stopped by its process id on the way out."""
+        port = _free_port()
+        args = ["serve", *self.common, "--host", "127.0.0.1", "--port", str(port)]
+        screen.print(Text.assemble("\n", ("Serve it", "bold"), "\n", ("$ " + shlex.join(["callsheet", *args]), "cyan")))
+        log = self.folder / "serve.log"
+        with log.open("wb") as out:
+            service = subprocess.Popen(_command(*args), stdout=out, stderr=subprocess.STDOUT)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            if not _ready(url, service):
+                screen.print(Text(f"The service did not get ready; its log is {log}."))
+                raise StepFailed(service.poll() or 3)
+            screen.print(Text(f"Ready on {url}."))
+            yield url
+        finally:
+            _stop(service)
+            screen.print(Text("The service has stopped.", style="dim"))
+
+    def _next(self, screen: Console, released: bool, seconds: float) -> None:
+        where = shlex.join(self.common)
+        home = shlex.join(self.common[4:])
+        screen.print(Text(f"\nThat was the whole line, in {seconds:.0f} s. What to do next", style="bold"))
+        for what, command in (
+            ("look at the runs as an analyst would", f"callsheet ui {home}"),
+            ("serve it again and ask from elsewhere", f"callsheet serve {where}"),
+            ("what serves now" if released else "why the rules serve", f"callsheet models {home}"),
+            ("begin with your own CRM", "callsheet init --data DIR   # then check, audit, train, promote, serve"),
+        ):
+            screen.print(Text.assemble(f"  {what}\n    ", (command, "cyan")))
+        screen.print(Text(f"Everything it wrote lies in {self.folder}; the commands are in .venv/bin.", style="dim"))
+
+
+def _command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "callsheet", *args]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ready(url: str, service: subprocess.Popen[bytes]) -> bool:
+    """Wait until the service says that it is ready; False when it ended or took too long."""
+    until = time.monotonic() + READY_SECONDS
+    while time.monotonic() < until and service.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    return True
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def _post(url: str, route: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{url}/{route}", data=json.dumps(body).encode(), headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        read: dict[str, Any] = json.loads(answer.read())
+        return read
+
+
+def _stop(service: subprocess.Popen[bytes]) -> None:
+    """End the service as an operator would; it drains and stops its workers. Only a deaf one is killed."""
+    if service.poll() is None:
+        service.send_signal(signal.SIGTERM)
+        try:
+            service.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            service.kill()
+            service.wait()
