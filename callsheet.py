@@ -164,7 +164,7 @@ def check(
       callsheet check --data export --mapping features/mappings/salesforce.sql
       callsheet check --data sqlite:///crm.db --format json
     """  # fmt: skip
-    from features.reading import how_read
+    from features.reading import reading
     from features.snapshot import read_snapshot
     from serving.listing import show
 
@@ -178,15 +178,15 @@ def check(
     sizes = [{"table": name, "rows": len(table)} for name, table in snapshot.tables.items()]
     warnings = _found("warning", snapshot.warnings)
     missing = [{"level": "missing", "table": name, "expected": effect} for name, effect in snapshot.missing.items()]
-    readings = [r.as_dict() for r in how_read(snapshot, settings)]
+    readings = [{"column": column, "how": how} for column, how in reading(snapshot.tables, settings)]
     if format is Format.table:
         show(sizes, ("table", "rows"), title="Tables")
         show(warnings, FOUND[1:], title="\nOdd, but allowed", empty="\nNothing odd.")
         if missing:
             show([{"what": m["table"], "so": m["expected"]} for m in missing], ("what", "so"), title="\nNot there")
-        show(readings, ("table", "column", "changes", "how"), title="\nHow features read what changes")
+        show(readings, ("column", "how"), title="\nHow features read what changes")
     else:
-        read = [{"level": "read", "table": r["table"], "column": r["column"], "expected": r["how"]} for r in readings]
+        read = [{"level": "read", "column": r["column"], "expected": r["how"]} for r in readings]
         show([*warnings, *missing, *read], FOUND, format=format)
     _say(f"The tables keep their contracts. Now is {snapshot.now:%Y-%m-%d %H:%M} UTC.")
 

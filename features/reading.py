@@ -1,56 +1,44 @@
-"""How each column that changes is read: as of any instant, as a constant, or not at all, with the reason."""
+"""How each column that changes in time is read: with its history, as constant, or hidden until it is known."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from features.schema import OUTCOME_MOVED, TRACKED
 
 if TYPE_CHECKING:
     from features.config import Config
-    from features.snapshot import Snapshot
+
+HISTORY = "history: as of each instant, from changes"
+CONSTANT = "constant: taken to have always been so"
+KNOWN = "hidden until its row's known_at, because outcomes move it and it has no history"
+HIDDEN = "hidden, because outcomes move it and it has neither a history nor a known_at"
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One column of TRACKED that the data has. changes: how many rows of its history there are."""
+def reading(tables: Mapping[str, pd.DataFrame], config: Config | None) -> list[tuple[str, str]]:
+    """(table.column, how features read it) for each column with values that may change (DESIGN, "Tables").
 
-    table: str
-    column: str
-    changes: int
-    how: str
-
-    def as_dict(self) -> dict[str, object]:
-        """As one row of a listing."""
-        return asdict(self)
-
-
-def how_read(snapshot: Snapshot, config: Config) -> tuple[Reading, ...]:
-    """How features read each column that may change; filters read one without a history at its latest value.
-
-    Source: DESIGN, "Columns that change without a history"; the rule itself works in `features.entities.History`.
+    Filters, unlike features, read a column without a history at its latest value.
     """
-    changes = snapshot.tables.get("changes")
-    changed = [] if changes is None else zip(changes["table_name"], changes["column_name"], strict=True)
-    counted = Counter((str(table), str(column)) for table, column in changed)
-    readings = []
+    changes = tables.get("changes")
+    kept = set() if changes is None else set(zip(changes["table_name"], changes["column_name"], strict=True))
+    assumed = set(config.history.assume_constant) if config is not None else set()
+    found = []
     for table, columns in TRACKED.items():
+        if table not in tables:
+            continue
+        frame = tables[table]
         for column in columns:
-            if column in snapshot.columns.get(table, ()):
-                n = counted[table, column]
-                readings.append(Reading(table, column, n, _how(table, column, n, snapshot, config)))
-    return tuple(readings)
-
-
-def _how(table: str, column: str, changes: int, snapshot: Snapshot, config: Config) -> str:
-    if changes:
-        return "as of each instant, from its history"
-    if f"{table}.{column}" in config.history.assume_constant:
-        return "constant, as history.assume_constant declares"
-    if column not in OUTCOME_MOVED.get(table, ()):
-        return "constant: a description, taken at its latest value"
-    if "known_at" in snapshot.columns[table]:
-        return "from the row's known_at on, null before: outcomes move it"
-    return "null in features: outcomes move it, and there is no history"
+            name = f"{table}.{column}"
+            if (table, column) in kept:
+                found.append((name, HISTORY))
+            elif not frame[column].notna().any():
+                continue
+            elif column not in OUTCOME_MOVED.get(table, ()) or name in assumed:
+                found.append((name, CONSTANT))
+            else:
+                found.append((name, KNOWN if frame["known_at"].notna().any() else HIDDEN))
+    return found
