@@ -26,7 +26,7 @@ _GENDER: Final = re.compile(
 )
 _BETWEEN_UPPER: Final = re.compile(r"(?<=[a-zäöü])In\b")  # LeiterIn
 _DASH: Final = re.compile(r"\s[-–—]+\s|[;|•()\[\]–—]|-\s|\s-")
-_POSSESSIVE: Final = re.compile(r"['’]s\b")
+_POSSESSIVE: Final = re.compile(r"['’]s\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ def _relations(hits: list[_Hit], words: list[str]) -> tuple[list[_Hit], list[_Hi
             levels[nxt] = _Hit(hits[nxt].start, hits[nxt].end, hits[nxt].entry, max(hits[nxt].level - 1, _STAFF))
         elif hit.entry.aide:
             boss = nxt is not None and gap and gap[0] in of and hits[nxt].level >= _MANAGER
-            before = hits[n - 1] if n else None
-            if boss or (before and before.level >= _DIRECTOR and before.end == hit.start):
+            before = next((h for h in reversed(hits[:n]) if h.level >= _DIRECTOR), None)
+            if boss or (before and not set(words[before.end : hit.start]) & (vocabulary().joins | of)):
                 kept = [_Hit(hit.start, hit.end, hit.entry, _STAFF)]
                 return kept, kept, True
             levels[n] = _Hit(hit.start, hit.end, hit.entry, _STAFF)
