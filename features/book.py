@@ -13,8 +13,11 @@ from features.clock import instant, iso_week_start
 from features.entities import History, Tables, facts, instants, numbers, texts
 from features.industry import Sectors, depth
 from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs, Tally
+from features.memberships import read_tie_facts
 from features.outcomes import Outcomes, read_outcomes
 from features.people import People
+from features.ties import Ties
+from features.titles import has_keyword
 
 if TYPE_CHECKING:
     from features.config import Config
@@ -78,6 +81,11 @@ class Book(Cast):
         return OfferLogs.of(self)
 
     @cached_property
+    def ties(self) -> Ties:
+        """The contact graphs, and whom each rep works; the graphs themselves are built as they are asked for."""
+        return Ties(read_tie_facts(self))
+
+    @cached_property
     def words(self) -> dict[str, tuple[str, ...]]:
         """The values of each category feature, in the order of the book's codes."""
         return {
@@ -92,8 +100,9 @@ class Book(Cast):
         """(titles + 1,) float64 how many keywords of the markets' buyers each title holds; NaN last, for no title."""
         buyers = [buyer for market in self.config.markets.values() for buyer in market.buyers or ()]
         keywords = {keyword.casefold() for buyer in buyers for keyword in buyer.keywords or ()}
-        held = [float(sum(k in title.casefold() for k in keywords)) for title in self.contacts.titles.values]
-        return np.array([*held, np.nan])
+        titles = self.contacts.titles.values
+        held = sum((has_keyword(titles, [k]).astype(np.float64) for k in sorted(keywords)), np.zeros(len(titles)))
+        return np.append(held, np.nan)
 
     @cached_property
     def market_depth(self) -> np.ndarray:

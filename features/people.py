@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.titles import FUNCTIONS, LEVELS, normal_function, normal_level, read_titles
+from features.titles import FUNCTIONS, LEVELS, read_titles
 
 if TYPE_CHECKING:
     from features.cast import Contacts
@@ -24,12 +24,12 @@ class People:
     def __init__(self, contacts: Contacts) -> None:
         self.contacts = contacts
         readings = read_titles(contacts.titles.values)
-        self.title_functions = readings.functions
         # The last place answers code -1: no title.
         self._function = np.append(readings.function, -1).astype(np.int64)
         self._level = np.append(readings.level, -1).astype(np.int64)
-        self._said_function = _said(contacts.function, normal_function)
-        self._said_level = _said(contacts.seniority, normal_level)
+        said = read_titles(np.full(len(contacts.function), None), contacts.function, contacts.seniority)
+        self._said_function = said.function.astype(np.int64)
+        self._said_level = said.level.astype(np.int64)
 
     def title_at(self, contact: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) code of each contact's title as of t, -1: none."""
@@ -45,8 +45,3 @@ class People:
         said = self._said_level[contact]
         return np.where(said >= 0, said, self._level[self.title_at(contact, t)])
 
-
-def _said(texts: np.ndarray, normal: object) -> np.ndarray:
-    """(c,) codes of what the CRM says, -1 where it says nothing that can be read."""
-    known = {text: normal(text) for text in set(texts.tolist()) if text is not None}  # type: ignore[operator]
-    return np.array([known.get(text, -1) for text in texts], dtype=np.int64)
