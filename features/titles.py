@@ -221,7 +221,7 @@ def _relations(hits: list[_Hit], words: list[str]) -> tuple[list[_Hit], list[_Hi
         elif hit.entry.aide:
             boss = nxt is not None and gap and gap[0] in of and hits[nxt].level >= _MANAGER
             before = next((h for h in reversed(hits[:n]) if h.level >= _DIRECTOR), None)
-            if boss or (before and not set(words[before.end : hit.start]) & (vocabulary().joins | of)):
+            if boss or (before and not set(words[before.end : hit.start]) & vocabulary().joins):
                 kept = [_Hit(hit.start, hit.end, hit.entry, _STAFF)]
                 return kept, kept, True
             levels[n] = _Hit(hit.start, hit.end, hit.entry, _STAFF)
