@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -48,20 +48,30 @@ def close_match(name: str, names: Iterable[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
-def check(raw: Mapping[str, RawTable], *, zone: str | None = None, other_columns: bool = False) -> Checked:
+def check(
+    raw: Mapping[str, RawTable],
+    *,
+    zone: str | None = None,
+    other_columns: bool = False,
+    because: Mapping[str, str] | None = None,
+) -> Checked:
     """Check all tables of a source against their contracts and against each other.
 
     raw            the tables that the source has, by their name in the schema
     zone           time zone of instants that carry none; None: they are refused
     other_columns  columns outside the contract are allowed and left out with a warning (a database has other readers);
                    otherwise each is a breach, because a misspelt one would be missed in silence
+    because        table, or table.column: why it is not there, said with the breach
     """
     done = Checked()
     for name, table in TABLES.items():
         if name in raw:
             _check_table(table, raw[name], zone, other_columns, done)
+            _check_order(table, raw[name], done)
         elif table.required:
             done.breaches.append(Breach(name, HEADER, (), None, f"the table {name}, which every snapshot must have"))
+    if because:
+        done.breaches = [_explained(b, because) for b in done.breaches]
     whole = {n for n, r in raw.items() if r.whole}
     for name, typed in done.tables.items():
         if name in whole:
@@ -69,6 +79,13 @@ def check(raw: Mapping[str, RawTable], *, zone: str | None = None, other_columns
     if "changes" in done.tables and "changes" in whole:
         _check_changes(raw["changes"], zone, whole, done)
     return done
+
+
+def _explained(breach: Breach, because: Mapping[str, str]) -> Breach:
+    if breach.column != HEADER and breach.value is not None:
+        return breach
+    reason = because.get(breach.table if breach.column == HEADER else f"{breach.table}.{breach.column}")
+    return replace(breach, expected=f"{breach.expected} ({reason})") if reason else breach
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
@@ -100,6 +117,11 @@ def _check_table(table: Table, raw: RawTable, zone: str | None, other_columns: b
             for fault in faults:
                 empty &= ~fault.rows
             faults.append(Fault(empty, "a value in every row"))
+        if column.name in ("naics", "sic") and pa.types.is_integer(cells.type):
+            lost = Fault(
+                mask(pc.is_valid(read.values)), "text: a code kept as a number loses its leading zeros", odd=True
+            )
+            faults.append(lost)
         for fault in faults:
             _note(table.name, column.name, cells, fault, judged, done)
     if table.made_key and table.key[0] not in there:
@@ -147,6 +169,19 @@ def _check_key(table: Table, typed: pa.Table, judged: np.ndarray, done: Checked)
         value = ", ".join(str(v) for v in keys.iloc[int(twice[0])])
         key = " + ".join(table.key)
         done.breaches.append(Breach(table.name, key, _numbers(twice), value, f"{key} to be unique"))
+
+
+def _check_order(table: Table, raw: RawTable, done: Checked) -> None:
+    """A leave that ends before it starts would keep nobody from being offered a lead. Other orders are warned of."""
+    if table.name != "time_off":
+        return
+    typed = done.tables[table.name]
+    rows = np.flatnonzero(mask(pc.less(typed["ends_at"], typed["starts_at"]).combine_chunks()))
+    if rows.size:
+        first = shown(raw.cells["ends_at"], int(rows[0]))
+        done.breaches.append(
+            Breach(table.name, "ends_at", _numbers(rows), first, "an instant no earlier than starts_at")
+        )
 
 
 def _made_key(table: Table, typed: Mapping[str, pa.Array]) -> pa.Array:

@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 from features.contracts import as_frame, check
 from features.errors import Breach, TableError, UsageError
 from features.fingerprint import fingerprint
+from features.oddities import oddities
 from features.schema import TABLES, Kind
-from features.source import read_source
+from features.source import Source, read_source
+from features.tells import missing_from
 
 if TYPE_CHECKING:
     from features.config import Config
@@ -66,15 +68,15 @@ def read_snapshot(
 
     data     a folder of CSV or Parquet files, or any SQLAlchemy URL
     config   its `timezone` is that of instants which carry none
-    mapping  SQL that brings a foreign export's files to our tables
+    mapping  a .sql file that brings a foreign export's files to our tables, or the name of a shipped one
     as_of    what counts as now, with a time zone
     Raises   TableError with every breach (nothing is loaded in part), UsageError, MappingError
     """
     if as_of is not None and as_of.tzinfo is None:
         raise UsageError("The instant of --as-of needs a time zone, such as 2026-03-02T09:00:00Z.", field="as_of")
-    source = read_source(data)
+    source = read_source(data) if mapping is None else _mapped(data, mapping)
     zone = config.timezone if config is not None else None
-    checked = check(source.tables, zone=zone, other_columns=source.other_columns)
+    checked = check(source.tables, zone=zone, other_columns=source.other_columns, because=source.because)
     if checked.breaches:
         raise TableError(checked.breaches)
     now = latest_fact(checked.tables) if as_of is None else as_of.tz_convert("UTC")
@@ -83,9 +85,15 @@ def read_snapshot(
         columns=checked.columns,
         now=now,
         fingerprint=fingerprint(checked.tables),
-        warnings=(*source.warnings, *checked.warnings),
-        missing={},
+        warnings=(*source.warnings, *checked.warnings, *oddities(checked.tables)),
+        missing=missing_from(checked.tables, checked.columns) | source.missing,
     )
+
+
+def _mapped(data: str, mapping: Path) -> Source:
+    from features.mapping import map_export  # DuckDB is loaded only where it is used
+
+    return map_export(data, mapping)
 
 
 def latest_fact(tables: Mapping[str, pa.Table]) -> pd.Timestamp:
@@ -111,23 +119,28 @@ def write_snapshot(tables: Mapping[str, pd.DataFrame], folder: Path, *, format: 
 
 
 def _write_csv(name: str, frame: pd.DataFrame, path: Path) -> None:
-    text = pd.DataFrame({c: _as_text(frame[c], TABLES[name][c].kind) for c in frame.columns})
+    columns = {c: _as_text(frame[c].reset_index(drop=True), TABLES[name][c].kind) for c in frame.columns}
+    text = pd.DataFrame(columns)
     # A carriage return inside a cell must be quoted, which Python's writer does only where lines end in one too.
-    returns = any(text[c].str.contains("\r", regex=False).any() for c in text.columns)
-    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
-    text.to_csv(path, index=False, lineterminator="\n", quoting=quoting, encoding="utf-8")
+    returns = any(bool(text[c].str.contains("\r", regex=False).any()) for c in text.columns)
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer.writerow(text.columns)
+        writer.writerows(zip(*(text[c].fillna("").tolist() for c in text.columns), strict=True))
 
 
 def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        whole = values.dt.floor("s").eq(values).all()
-        text = values.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S" + ("Z" if whole else ".%fZ"))
-        return text.astype("str")
+        instants = pa.Array.from_pandas(values).cast(pa.timestamp("us", tz="UTC"))
+        if bool((values.dt.floor("s") == values)[values.notna()].all()):
+            instants = instants.cast(pa.timestamp("s", tz="UTC"))
+        return pd.Series(pc.strftime(instants, "%Y-%m-%dT%H:%M:%SZ").to_pandas(), dtype="str")
     if kind is Kind.FLAG:
-        return values.astype("boolean").astype("str").str.lower()
+        return pd.Series(values.astype("boolean").astype("str").str.lower())
     if values.dtype.kind == "f":
-        return values.map(_shortest, na_action="ignore").astype("str")
-    return values.astype("str")
+        return pd.Series(values.map(_shortest, na_action="ignore"), dtype="str")
+    return pd.Series(values.astype("str"))
 
 
 def _shortest(number: float) -> str:

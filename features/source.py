@@ -27,6 +27,9 @@ class Source:
     tables: dict[str, RawTable]
     warnings: list[Breach] = field(default_factory=list)
     other_columns: bool = False
+    #: What a mapping adds: what stays empty for want of a source, and why a table or column is not there.
+    missing: dict[str, str] = field(default_factory=dict)
+    because: dict[str, str] = field(default_factory=dict)
 
 
 def is_url(data: str) -> bool:
@@ -126,10 +129,10 @@ def _sqlite_exists(url: sa.URL) -> bool:
 
 def _read_table(connection: sa.Connection, inspector: sa.Inspector, name: str) -> RawTable:
     # Columns without a type: the driver's own values, so that text in a DATETIME column is judged by the contract.
-    columns = [sa.column(c["name"]) for c in inspector.get_columns(name)]
+    columns: list[sa.ColumnClause[object]] = [sa.column(c["name"]) for c in inspector.get_columns(name)]
     key = [c for c in columns if c.name in TABLES[name].key]
     rows = connection.execute(sa.select(*columns).select_from(sa.table(name)).order_by(*key))
-    batches = []
+    batches: list[list[list[object]]] = []
     for batch in rows.partitions(50_000):
         batches.append([list(values) for values in zip(*batch, strict=True)])
     cells = {c.name: _array([v for batch in batches for v in batch[i]]) for i, c in enumerate(columns)}
