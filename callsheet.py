@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -189,6 +189,39 @@ def check(
         read = [{"level": "read", "column": r["column"], "expected": r["how"]} for r in readings]
         show([*warnings, *missing, *read], FOUND, format=format)
     _say(f"The tables keep their contracts. Now is {snapshot.now:%Y-%m-%d %H:%M} UTC.")
+
+
+@app.command(rich_help_panel=DATA)
+def sample(
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    accounts: Annotated[int, typer.Option(min=1, help="Companies; about ten contacts each.")] = 2_000,
+    reps: Annotated[int, typer.Option(min=1, help="Sellers, of all roles.")] = 60,
+    offers: Annotated[int, typer.Option(min=0, help="Leads that were offered to a rep, in sixty weeks.")] = 12_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 0,
+    end: Annotated[str, typer.Option(metavar="DATE", help="The last day that the tables know of.")] = "2026-06-30",
+    format: FormatOption = Format.table,
+) -> None:
+    """Write a synthetic CRM, to try Callsheet on: every table, a callsheet.yaml that fits, and the truth apart.
+
+    OUT/truth/pairs.csv holds the true p_accept and p_convert of eligible pairs of
+    the last weeks; no command reads it as data.
+
+    \b
+    Examples
+      callsheet sample crm
+      callsheet sample small --accounts 400 --reps 24 --offers 4000 --seed 7
+    """
+    from serving.listing import show
+    from training.sample import write_sample
+
+    try:
+        last = date.fromisoformat(end)
+    except ValueError:
+        raise UsageError(f"{end!r} is not a date; write it as 2026-06-30.", field="--end") from None
+    report = write_sample(out, accounts=accounts, reps=reps, offers=offers, seed=seed, end=last)
+    show([{"table": name, "rows": n} for name, n in report.rows.items()], ("table", "rows"), format=format)
+    _say(f"{report.accept_rate:.0%} of the offers were accepted; {report.convert_rate:.1%} convert, as far as is true.")
+    _say(f"Its configuration is {out / 'callsheet.yaml'}, its truth {out / 'truth' / 'pairs.csv'}.")
 
 
 FOUND = ("level", "table", "column", "count", "rows", "value", "expected")
