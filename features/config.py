@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import pycountry
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,6 +24,7 @@ from rapidfuzz import process
 
 from features.clock import Duration, Hours, known_zone
 from features.config_errors import explained
+from features.countries import iso_country
 from features.errors import ConfigError
 from features.id_files import read_ids
 from features.schema import ROLES, STATUSES, TRACKED
@@ -33,7 +33,6 @@ from features.titles import FUNCTIONS, LEVELS
 
 T = TypeVar("T")
 
-_COUNTRIES = tuple(sorted(c.alpha_2 for c in pycountry.countries))
 _TRACKED = tuple(f"{table}.{column}" for table, columns in TRACKED.items() for column in columns)
 _PRESELLERS = ("ldr", "bdr")
 
@@ -63,16 +62,11 @@ def _text(value: object) -> object:
 
 
 def _country(code: str) -> str:
-    name = code.strip().upper()
-    if name in _COUNTRIES:
-        return name
-    if name == "UK":
-        raise ValueError("'UK' is not an ISO country code. Did you mean GB?")
-    try:
-        hint = f" Did you mean {pycountry.countries.lookup(code.strip()).alpha_2}?"
-    except LookupError:
-        hint = ""
-    raise ValueError(f"{code!r} is not a two-letter ISO country code, such as US, GB or DE.{hint}")
+    name, meant = code.strip().upper(), iso_country(code)
+    if meant is None or name != meant:
+        hint = f" Did you mean {meant}?" if meant else ""
+        raise ValueError(f"{code!r} is not a two-letter ISO country code, such as US, GB or DE.{hint}")
+    return name
 
 
 def _listed(items: tuple[T, ...]) -> tuple[T, ...]:
