@@ -20,6 +20,7 @@ from features.source import Source, data_files, is_url, read_file
 
 #: Set before any of the mapping's own SQL runs, and then locked: no file, no network, no extension, no Python variable.
 _WALLS = (
+    "SET threads = 1",  # so that rows come in the same order each time
     "SET TimeZone = 'UTC'",
     "SET python_enable_replacements = false",
     "SET autoinstall_known_extensions = false",
@@ -127,6 +128,12 @@ class _Run:
         except duckdb.Error as error:
             raise MappingError(f"{where}: {_first_line(error)}", field="mapping") from error
 
+    def _fetched(self, query: str, where: str) -> pa.Table:
+        try:
+            return self.connection.sql(query).to_arrow_table()
+        except duckdb.Error as error:
+            raise MappingError(f"{where}: {_first_line(error)}", field="mapping") from error
+
     def _run(self, step: Step) -> None:
         query = step.query.rstrip().rstrip(";")
         if not step.table:
@@ -134,7 +141,7 @@ class _Run:
             self._execute(f"CREATE TABLE {_quoted(step.name)} AS {query}", self._where(step))
             self._account(step, self._rows_of(step.name, step))
             return
-        cells = self._execute(query, self._where(step)).to_arrow_table()
+        cells = self._fetched(query, self._where(step))
         absent = self.lineage.absent_for(step.name)
         self._account(step, cells.num_rows)
         if not cells.num_rows and absent:
@@ -166,19 +173,19 @@ class _Run:
         made = sum(self._say_count(step, c, "made") for c in step.makes)
         for note in step.notes:
             self.done.warnings.append(Breach(step.name, ROW, (), None, note))
-        if not step.one_row_per:
+        if not step.one_row_per and not step.makes:
             return
         given = sum(self._rows_of(name, step) for name in step.one_row_per)
         gap = given - out + made - rows
         if gap:
-            said = f"{given:,} in {' and '.join(step.one_row_per)}, {out:,} left out for a reason, {made:,} made"
+            said = f"{given:,} in {' and '.join(step.one_row_per) or 'no source'}, {out:,} left out for a reason, {made:,} made"
             text = f"{abs(gap):,} rows {'lost' if gap > 0 else 'added'} by the mapping without a reason ({said})"
             self.done.warnings.append(Breach(step.name, ROW, (), str(abs(gap)), text))
 
     def _say_count(self, step: Step, count: Count, what: str) -> int:
         number = self._one(self._execute(count.query, f"{self._where(step)}, {count.reason!r}"))
         if number:
-            text = f"{number:,} rows {what}: {count.reason}"
+            text = f"{number:,} {'row' if number == 1 else 'rows'} {what}: {count.reason}"
             self.done.warnings.append(Breach(step.name, ROW, (), str(number), text))
         return number
 
