@@ -14,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from features.errors import UsageError
 from training.world.answers import ACCEPTED, WITHDRAWN
+from training.world.cells import write_table
 from training.world.life import Life, live
 from training.world.market import sample_config
 from training.world.setting import NONE, Graph, Setting, World
-from training.world.tables import tables_of, truth_of, write_table
+from training.world.tables import tables_of, truth_of
 
 __all__ = ["SampleReport", "sample_config", "write_sample"]
 

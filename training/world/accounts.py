@@ -51,15 +51,17 @@ def make_accounts(setting: Setting) -> Accounts:
     rng, n = setting.rng("accounts"), setting.accounts
     industry = choose(rng, np.array([i.weight for i in INDUSTRIES]), n)
     region = choose(rng, np.array([r.weight for r in REGIONS]), n)
-    revenue = 10 ** rng.normal(8.35, 0.55, n) * np.where(rng.random(n) < 0.08, rng.pareto(1.1, n) + 2, 1.0)
+    revenue = np.power(10.0, rng.normal(8.35, 0.55, n)) * np.where(rng.random(n) < 0.08, rng.pareto(1.1, n) + 2, 1.0)
     revenue = np.round(np.clip(revenue, 5e5, 4e11), -3)
-    employees = np.maximum(1, np.round(revenue / 10 ** rng.normal(5.4, 0.25, n)))
+    employees = np.maximum(1, np.round(revenue / np.power(10.0, rng.normal(5.4, 0.25, n))))
     segment = np.digitize(revenue, (1e8, 1e9)).astype(np.int64)
     created = setting.start - rng.integers(60 * DAY, 6 * 365 * DAY, n)
     status = choose(rng, np.array([0.54, 0.33, 0.08, 0.05]), n)
     age = (setting.start - created) * rng.uniform(0.05, 0.9, n)
     since = np.where(np.isin(status, (CUSTOMER, FORMER)), created + age.astype(np.int64), NONE)
-    left = np.where(status == FORMER, since + ((setting.start - since) * rng.uniform(0.2, 0.9, n)).astype(np.int64), NONE)
+    left = np.where(
+        status == FORMER, since + ((setting.start - since) * rng.uniform(0.2, 0.9, n)).astype(np.int64), NONE
+    )
     naics, sic = _codes(rng, industry)
     names = _names(rng, industry)
     known = rng.random(n) >= 0.02

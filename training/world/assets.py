@@ -50,7 +50,9 @@ def make_assets(setting: Setting, reps: Reps, deal_rep: Ints, steps: Steps) -> A
         kind=np.array(ASSET_KINDS, dtype=object)[rng.integers(0, 3, n)],
         title=np.array(titles, dtype=object),
         solution=np.array(SOLUTIONS, dtype=object)[solution],
-        roles=np.array([";".join(ROLES[i] for i in sorted(rng.choice(8, 3, replace=False))) for _ in range(n)], dtype=object),
+        roles=np.array(
+            [";".join(ROLES[i] for i in sorted(rng.choice(8, 3, replace=False))) for _ in range(n)], dtype=object
+        ),
         stages=np.array([";".join(STAGES[i : i + 2]) for i in rng.integers(0, 3, n)], dtype=object),
         published=published,
         use_asset=asset[keep],

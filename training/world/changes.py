@@ -10,7 +10,7 @@ from features.schema import OUTCOMES, STATUSES
 from training.world.accounts import CUSTOMER, FORMER, PARTNER, PROSPECT, Accounts
 from training.world.deals import STAGES, WEIGHTS, WON, Deals, Steps
 from training.world.demand import Leads
-from training.world.history import Moved
+from training.world.record import Moved
 from training.world.reps import Reps
 from training.world.setting import DAY, NONE, Floats, Ints, Setting, Texts
 
@@ -36,8 +36,9 @@ class Changes:
 
 def named(names: Texts, position: Ints) -> Texts:
     """Names by position; None where it is -1."""
-    out = np.append(names, None)[position]
-    return np.asarray(out, dtype=object)
+    out = names[position]
+    out[position < 0] = None
+    return out
 
 
 def moved(parts: list[Moved]) -> Moved:
@@ -59,10 +60,14 @@ def account_changes(
     changes.add("accounts", "status", accounts.id, names[began], accounts.created)
     for since, value in ((accounts.customer_since, CUSTOMER), (accounts.left_at, FORMER)):
         rows = np.flatnonzero(since != NONE)
-        changes.add("accounts", "status", accounts.id[rows], np.full(rows.size, names[value], dtype=object), since[rows])
+        changes.add(
+            "accounts", "status", accounts.id[rows], np.full(rows.size, names[value], dtype=object), since[rows]
+        )
     changes.add("accounts", "status", accounts.id[status.account], names[status.value], status.at)
     later = (first_owner >= 0) & (reps.hired[first_owner] > accounts.created)
-    changes.add("accounts", "owner_rep_id", accounts.id, named(reps.id, np.where(later, -1, first_owner)), accounts.created)
+    changes.add(
+        "accounts", "owner_rep_id", accounts.id, named(reps.id, np.where(later, -1, first_owner)), accounts.created
+    )
     rows = np.flatnonzero(later)
     changes.add(
         "accounts", "owner_rep_id", accounts.id[rows], reps.id[first_owner[rows]], reps.hired[first_owner[rows]]
@@ -79,10 +84,12 @@ def churn_changes(changes: Changes, setting: Setting, accounts: Accounts, status
     changes.add("accounts", "churn_risk", accounts.id[old], _shares(latest[old]), accounts.customer_since[old] + DAY)
     won = status.account[(status.value == CUSTOMER) & (status.at + 30 * DAY < setting.end)]
     reviewed = np.concatenate([won, old[rng.random(old.size) < 0.4]])
-    at = np.concatenate([
-        status.at[(status.value == CUSTOMER) & (status.at + 30 * DAY < setting.end)] + 30 * DAY,
-        setting.start + rng.integers(0, setting.days, reviewed.size - won.size) * DAY + 4 * 3600,
-    ])
+    at = np.concatenate(
+        [
+            status.at[(status.value == CUSTOMER) & (status.at + 30 * DAY < setting.end)] + 30 * DAY,
+            setting.start + rng.integers(0, setting.days, reviewed.size - won.size) * DAY + 4 * 3600,
+        ]
+    )
     value = np.round(rng.beta(1.5, 6, reviewed.size), 3)
     latest[reviewed] = value
     changes.add("accounts", "churn_risk", accounts.id[reviewed], _shares(value), at)

@@ -85,9 +85,7 @@ def make_campaigns(setting: Setting) -> Campaigns:
     return Campaigns(solution, rng.integers(0, 4, n), starts, ends, np.round(rng.lognormal(9.5, 0.7, n), -2))
 
 
-def make_leads(
-    setting: Setting, people: People, fits: Flags, need: Floats, reps: Reps, campaigns: Campaigns
-) -> Leads:
+def make_leads(setting: Setting, people: People, fits: Flags, need: Floats, reps: Reps, campaigns: Campaigns) -> Leads:
     """Draw the leads of the whole history, evenly over its days; two in seven are outside the served market.
 
     fits   (contacts, solutions) inside the market; need (accounts, solutions) hidden, draws the leads to itself
@@ -118,7 +116,9 @@ def make_leads(
         intent=intent,
         source=source,
         campaign=campaign,
-        score=np.where(rng.random(n) < 0.05, np.nan, np.round(np.clip(50 + 15 * (intent + rng.normal(0, 1, n)), 0, 200))),
+        score=np.where(
+            rng.random(n) < 0.05, np.nan, np.round(np.clip(50 + 15 * (intent + rng.normal(0, 1, n)), 0, 200))
+        ),
         grade=np.array(["A", "B", "C", "D"], dtype=object)[np.digitize(-intent + rng.normal(0, 1, n), (-1, 0.3, 1.4))],
         filled=rng.binomial(10, 0.6, n).astype(np.float64),
         bant=_bant(rng, intent),

@@ -67,11 +67,11 @@ class Touches:
 
 
 def make_meetings(setting: Setting, ties: Ties, people: People, reps: Reps) -> Meetings:
-    """A warm tie meets every two or three months; one in ten meetings is a first one without any tie."""
+    """A tie meets every four months if it is at its warmest; one meeting in ten is with a stranger."""
     rng = setting.rng("meetings")
     last = np.minimum(reps.until[ties.rep], setting.end + 25 * DAY)
     months = np.maximum(last - ties.since, 0) / (30 * DAY)
-    tie = np.repeat(np.arange(len(ties.rep)), rng.poisson(ties.strength * months / 3.0))
+    tie = np.repeat(np.arange(len(ties.rep)), rng.poisson(ties.strength * months / 4.0))
     rep, contact, since = ties.rep[tie], ties.contact[tie], ties.since[tie]
     stray = rng.random(tie.size) < 0.1
     contact = np.where(stray, rng.integers(0, len(people), tie.size), contact)

@@ -4,79 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from functools import reduce
 
 import numpy as np
 from scipy import sparse
 
-from training.world.accounts import CUSTOMER, FORMER, PARTNER, Accounts
+from training.world.accounts import CUSTOMER, FORMER, PARTNER
 from training.world.answers import ACCEPTED, WITHDRAWN, answered, conversion_instant
 from training.world.deals import WON, Deals, make_deals
 from training.world.demand import Leads
 from training.world.encounters import Meetings, Touches, follow_up
-from training.world.people import People
 from training.world.policy import EXPLORE, Filters, drawn, probabilities
+from training.world.record import EXPLORED, MANUAL, OWNER_FIRST, SOFTMAX, Moved, Offers, Pairs
 from training.world.setting import DAY, HORIZON_DAYS, HOUR, NEVER, NONE, Flags, Floats, Ints, Setting
 from training.world.ties import Ties, through_colleagues
 from training.world.truth import Moment, Truth
 
 ATTEMPTS = 3
-OWNER_FIRST, SOFTMAX, EXPLORED, MANUAL = range(4)
-POLICIES = ("owner_first", "softmax", "explore", "manual")
 #: Share of offers that somebody made by hand, past the filters.
 BY_HAND = 0.015
 #: The first part of the log has no propensities; the policy was as random, but did not write them down.
 UNLOGGED = 0.4
-
-
-@dataclass(frozen=True)
-class Offers:
-    """The log, (n,) each; propensity NaN: not logged; deal and converted are filled when known by the end."""
-
-    lead: Ints
-    rep: Ints
-    at: Ints
-    attempt: Ints
-    policy: Ints
-    propensity: Floats
-    answer: Ints
-    answered: Ints
-    reason: Ints
-    converted: Ints
-    p_accept: Floats  # hidden
-    p_convert: Floats  # hidden, of the offer
-    outside: Flags  # the filters would have refused
-
-    def __len__(self) -> int:
-        return len(self.lead)
-
-    @staticmethod
-    def joined(parts: list[Offers]) -> Offers:
-        """All of them, in order."""
-        if not parts:
-            whole, real = np.zeros(0, dtype=np.int64), np.zeros(0)
-            return Offers(*([whole] * 5), real, *([whole] * 4), real, real, np.zeros(0, dtype=bool))
-        return Offers(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Offers)))
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The truth of the test period, (p,) each, eligible pairs only."""
-
-    lead: Ints
-    rep: Ints
-    p_accept: Floats
-    p_convert: Floats
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Changes of a column of the accounts, (m,) each."""
-
-    account: Ints
-    value: Ints
-    at: Ints
 
 
 class History:
@@ -109,7 +58,7 @@ class History:
         self.pairs: list[Pairs] = []
         self.rate = np.full(r, 0.3)
         self._plan_openings(candidates)
-        self._weekly(0)
+        self.look_around(0)
 
     # -- The calendar -----------------------------------------------------------------------------------------------
 
@@ -119,7 +68,7 @@ class History:
         log_day = (self.setting.log_end - self.setting.start) // DAY
         for day in range(self.setting.days):
             if day % 7 == 0:
-                self._weekly(day)
+                self.look_around(day)
             self._departures(day)
             self._close(day)
             self._open(day)
@@ -131,7 +80,7 @@ class History:
             tick(day)
         self._close_leads()
 
-    def _midnight(self, day: int) -> int:
+    def midnight(self, day: int) -> int:
         return self.setting.start + day * DAY
 
     def _quotas(self) -> Ints:
@@ -142,14 +91,14 @@ class History:
         share = np.cumsum(works) / max(1, works.sum())
         return np.where(works, np.round(share * self.setting.offers), 0).astype(np.int64)
 
-    def _weekly(self, day: int) -> None:
+    def look_around(self, day: int) -> None:
         """What moves slowly is read once a week: ties, their reach, past accept rates."""
         n, r = len(self.people), len(self.reps)
-        self.warmth = self.ties.warmth(self._midnight(day), n, r)
+        self.warmth = self.ties.warmth(self.midnight(day), n, r)
         self.reach = through_colleagues(self.network, self.warmth)
         if self.offers:
             log = self.offers = [Offers.joined(self.offers)]
-            known = (log[0].answered < self._midnight(day)) & (log[0].answer < WITHDRAWN)
+            known = (log[0].answered < self.midnight(day)) & (log[0].answer < WITHDRAWN)
             taken = np.bincount(log[0].rep[known & (log[0].answer == ACCEPTED)], minlength=r)
             self.rate = (taken + 6.0) / (np.bincount(log[0].rep[known], minlength=r) + 20.0)
 
@@ -188,7 +137,7 @@ class History:
         self._set_owner(taken.account, taken.rep, taken.closed)
 
     def _departures(self, day: int) -> None:
-        midnight = self._midnight(day)
+        midnight = self.midnight(day)
         for rep in np.flatnonzero(self.reps.until == midnight):
             left = np.flatnonzero(self.owner == rep)
             able = self.reps.covers.T[self.accounts.region[left]] & self.filters.present(midnight)
@@ -209,11 +158,11 @@ class History:
 
     def _arrive(self, day: int) -> None:
         """Leads of earlier days wait for an offer; after ten days nobody looks at them any more."""
-        known = int(np.searchsorted(self.leads.created, self._midnight(day), side="left"))
+        known = int(np.searchsorted(self.leads.created, self.midnight(day), side="left"))
         new = np.arange(self.arrived, known)
         self.arrived = known
         waiting = np.concatenate([self.waiting, new])
-        self.waiting = waiting[self.leads.created[waiting] > self._midnight(day - 10)]
+        self.waiting = waiting[self.leads.created[waiting] > self.midnight(day - 10)]
 
     def _offer(self, day: int, due: int) -> None:
         lead, attempt = self._picked(day, max(0, due))
@@ -221,10 +170,10 @@ class History:
             return
         by_hand = self.rng.random(lead.size) < BY_HAND
         by_hand |= ~self.leads.fits[lead]
-        moment = self.moment(self._midnight(day) + 9 * HOUR, lead, self._load(day))
-        able = self._able(moment, lead)
+        moment = self.moment(self.midnight(day) + 9 * HOUR, lead, self._load(day))
+        able = self.able(moment, lead)
         room = able & ((moment.load < 1.0) | np.isnan(self.reps.capacity))
-        chance = self._policy(day, moment, room)
+        chance = self.chances_of_policy(day, moment, room)
         manual = self.filters.present(moment.instant) & ~able & ~self._tried(lead)
         chance[by_hand] = manual[by_hand] / np.maximum(manual[by_hand].sum(1, keepdims=True), 1)
         some = chance.sum(1) > 0
@@ -243,7 +192,9 @@ class History:
         logged = day >= UNLOGGED * self.setting.days
         policy = np.where(outside, MANUAL, policy if logged else OWNER_FIRST)
         prop = np.where(outside | (not logged), np.nan, np.maximum(np.round(prop, 8), 1e-8))
-        self._answer(day, moment, rows, lead[rows], attempt[rows], rep, policy, prop, p_accept, p_close[rows, rep], outside)
+        self._answer(
+            day, moment, rows, lead[rows], attempt[rows], rep, policy, prop, p_accept, p_close[rows, rep], outside
+        )
 
     def _picked(self, day: int, due: int) -> tuple[Ints, Ints]:
         """Re-offers that are due, then the newest leads; a few of the leads outside the market slip through."""
@@ -268,17 +219,17 @@ class History:
             tried[np.flatnonzero(past >= 0), past[past >= 0]] = True
         return tried
 
-    def _able(self, moment: Moment, lead: Ints) -> Flags:
+    def able(self, moment: Moment, lead: Ints) -> Flags:
         able = self.filters.eligible(moment.instant, moment.contact, moment.solution, moment.status)
         return able & self.leads.fits[lead][:, None] & ~self._tried(lead)
 
-    def _policy(self, day: int, moment: Moment, room: Flags) -> Floats:
+    def chances_of_policy(self, day: int, moment: Moment, room: Flags) -> Floats:
         sharpness = 1.0 if day >= UNLOGGED * self.setting.days else 1.25
         return probabilities(self.accounts, self.reps, moment, room, self.rate, sharpness, EXPLORE)
 
     def _load(self, day: int) -> Floats:
         """(reps,) offers of this ISO week that are open or accepted, as a share of the capacity."""
-        midnight = self._midnight(day)
+        midnight = self.midnight(day)
         monday = midnight - (midnight // DAY + 3) % 7 * DAY
         used = np.zeros(len(self.reps))
         for part in self.offers[-8:]:
@@ -313,7 +264,7 @@ class History:
         p_accept: Floats, p_close: Floats, outside: Flags,
     ) -> None:  # fmt: skip
         rng = self.rng
-        at = self._midnight(day) + 9 * HOUR + np.sort(rng.integers(0, 8 * HOUR, rows.size))
+        at = self.midnight(day) + 9 * HOUR + np.sort(rng.integers(0, 8 * HOUR, rows.size))
         dislike = -self.truth.taste_solution[rep, moment.solution[rows]]
         reply = answered(rng, at, p_accept, self.truth.prompt[rep], dislike, moment.load[rep])
         taken = reply.answer == ACCEPTED
@@ -363,13 +314,13 @@ class History:
 
     def _tell_truth(self, day: int) -> None:
         """The true chances of every eligible pair of the leads that came in today."""
-        low, high = np.searchsorted(self.leads.created, [self._midnight(day), self._midnight(day + 1)])
+        low, high = np.searchsorted(self.leads.created, [self.midnight(day), self.midnight(day + 1)])
         lead = np.arange(low, high)
         lead = lead[self.leads.fits[lead]]
         if not lead.size:
             return
-        moment = self.moment(self._midnight(day) + 13 * HOUR, lead, np.zeros(len(self.reps)))
-        row, rep = np.nonzero(self._able(moment, lead))
+        moment = self.moment(self.midnight(day) + 13 * HOUR, lead, np.zeros(len(self.reps)))
+        row, rep = np.nonzero(self.able(moment, lead))
         p_accept, p_close = self.truth.chances(moment)
         accept, close = p_accept[row, rep], p_close[row, rep]
         self.pairs.append(Pairs(lead[row], rep, accept, accept * close))
@@ -393,34 +344,3 @@ class History:
             log.converted[taken] != NONE, log.converted[taken], log.answered[taken] + 60 * DAY
         )
         leads.closed_at = np.where(closed < self.setting.end, closed, NONE)
-
-
-def calibrated(history: History, accept: float = 0.30, convert: float = 0.052) -> Truth:
-    """The truth with the intercepts at which the past policy meets the rates, tried at six instants of the log."""
-    logits: list[tuple[Floats, Floats, Floats]] = []
-    setting, leads = history.setting, history.leads
-    for share in np.linspace(0.05, 0.95, 6):
-        day = int(share * (setting.log_end - setting.start) // DAY)
-        near = np.flatnonzero(leads.fits & (np.abs(leads.created - history._midnight(day)) < 28 * DAY))[:400]
-        if not near.size:
-            continue
-        history._weekly(day)
-        moment = history.moment(history._midnight(day), near, np.full(len(history.reps), 0.35))
-        chance = history._policy(day, moment, history._able(moment, near))
-        logits.append((chance, *history.truth.logits(moment)))
-    history._weekly(0)
-    weight, a, c = (np.concatenate([part[i] for part in logits]) for i in range(3))
-    held = weight > 0
-    weight, a, c = weight[held] / weight[held].sum(), a[held], c[held]
-    base = _solve(lambda b: float((weight / (1 + np.exp(-a - b))).sum()), accept)
-    taken = weight / (1 + np.exp(-a - base))
-    other = _solve(lambda b: float((taken / (1 + np.exp(-c - b))).sum()), convert)
-    return replace(history.truth, accept_base=base, convert_base=other)
-
-
-def _solve(rising: Callable[[float], float], goal: float) -> float:
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < goal else (low, middle)
-    return (low + high) / 2

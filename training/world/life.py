@@ -12,11 +12,12 @@ from training.world.changes import Changes, account_changes, churn_changes, deal
 from training.world.deals import Deals, Steps, amounts, other_deals, steps_of
 from training.world.demand import Activities, Campaigns, Leads, make_activities, make_campaigns, make_leads
 from training.world.encounters import Meetings, Touches, make_meetings, make_touches
-from training.world.history import History, Offers, Pairs, calibrated
+from training.world.history import History
 from training.world.market import buys, served_accounts
 from training.world.people import People, colleagues, make_people
 from training.world.places import INDUSTRIES, REGIONS
 from training.world.policy import Filters
+from training.world.record import Offers, Pairs
 from training.world.reps import (
     Absences,
     Preferences,
@@ -28,6 +29,7 @@ from training.world.reps import (
 )
 from training.world.setting import Flags, Floats, Ints, Setting, Texts, ids
 from training.world.ties import Ties, make_ties
+from training.world.trial import calibrated
 from training.world.truth import Truth, make_truth
 
 
@@ -92,8 +94,8 @@ def market_fit(accounts: Accounts, people: People) -> Flags:
     """
     region = np.array([r.name for r in REGIONS], dtype=object)[accounts.region]
     served = served_accounts(accounts.naics, accounts.sic, accounts.revenue, region)
-    function, level = people.read()
-    fits = (served[people.account][:, :, None] & buys(function, level)).any(1)
+    functions, level = people.read()
+    fits = (served[people.account][:, :, None] & buys(functions, level)).any(1)
     former = accounts.status[people.account] == FORMER
     return fits & ~(people.objects | former)[:, None]
 
@@ -144,4 +146,6 @@ def _told(history: History, campaigns: Campaigns, activities: Activities, owner:
 def rep_industries(reps: Reps) -> Texts:
     """Each rep's industries as code prefixes, of both systems."""
     prefixes = [sorted({c[:3] for c in i.naics} | {c[:2] for c in i.sic}) for i in INDUSTRIES]
-    return np.array([";".join(p for i in np.flatnonzero(row) for p in prefixes[i]) or None for row in reps.knows], object)
+    return np.array(
+        [";".join(p for i in np.flatnonzero(row) for p in prefixes[i]) or None for row in reps.knows], object
+    )

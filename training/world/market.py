@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from features.titles import FUNCTIONS, LEVELS
 from training.world.places import REGIONS, SOLUTIONS
-from training.world.setting import Flags, Floats, Texts
+from training.world.setting import Flags, Floats, Ints, Texts
 
 
 @dataclass(frozen=True)
@@ -111,20 +112,20 @@ def served_accounts(naics: Texts, sic: Texts, revenue: Floats, region: Texts) ->
 
 
 def _starts(codes: Texts, prefixes: tuple[str, ...]) -> Flags:
-    found, inverse = np.unique(np.where(codes == None, "", codes).astype(str), return_inverse=True)  # noqa: E711
-    return np.array([bool(code) and str(code).startswith(prefixes) for code in found])[inverse]
+    return np.array([code is not None and code.startswith(prefixes) for code in codes], dtype=bool)
 
 
-def buys(function: Texts, level: Texts) -> Flags:
+def buys(functions: Ints, level: Ints) -> Flags:
     """Which contacts are buyers of which solution in each market.
 
-    function, level   (n,) as read from the title; None: not readable, so refused
-    Returns           (n, markets, solutions)
+    functions, level   (n,) as `features.titles.read_titles` gives them: a bit for each function; -1: no level
+    Returns            (n, markets, solutions)
     """
-    out = np.zeros((len(function), len(MARKETS), len(SOLUTIONS)), dtype=bool)
+    out = np.zeros((len(functions), len(MARKETS), len(SOLUTIONS)), dtype=bool)
     for m, market in enumerate(MARKETS):
         for s, solution in enumerate(SOLUTIONS):
             for buyer in market.buyers:
                 if solution in market.solutions and (not buyer.solutions or solution in buyer.solutions):
-                    out[:, m, s] |= (function == buyer.function) & np.isin(level, buyer.levels)
+                    named = (functions >> FUNCTIONS.index(buyer.function)) & 1 == 1
+                    out[:, m, s] |= named & np.isin(level, [LEVELS.index(name) for name in buyer.levels])
     return out

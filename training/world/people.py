@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from features.titles import read_titles
 from training.world.accounts import Accounts
 from training.world.places import REGIONS
 from training.world.setting import DAY, HOUR, Flags, Floats, Ints, Setting, Texts, choose, ids
@@ -35,9 +36,16 @@ class People:
     def __len__(self) -> int:
         return len(self.id)
 
-    def read(self) -> tuple[Texts, Texts]:
-        """Function and level by name, as the tables give them: the columns, else what the title says."""
-        return np.array(FUNCTIONS, dtype=object)[self.function], np.array(LEVELS, dtype=object)[self.level]
+    def read(self) -> tuple[Ints, Ints]:
+        """What the tables tell of function (a bit for each) and level: the columns, else what the title says."""
+        said = read_titles(self.title, self.told(FUNCTIONS, self.function), self.told(LEVELS, self.level))
+        return said.functions.astype(np.int64), said.level.astype(np.int64)
+
+    def told(self, names: tuple[str, ...], position: Ints) -> Texts:
+        """Names where the contact's function and seniority are given, else None."""
+        said = np.array(names, dtype=object)[position]
+        said[~self.given] = None
+        return said
 
     def seen_by(self, contact: Ints, instant: Ints) -> None:
         """Make sure that a contact is known before a fact about it."""

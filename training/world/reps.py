@@ -10,8 +10,20 @@ from features.schema import ROLES
 from training.world.accounts import PARTNER, Accounts
 from training.world.people import People
 from training.world.places import INDUSTRIES, REGIONS, SOLD_REGIONS, SOLD_SOLUTIONS, SOLUTIONS
-from training.world.setting import DAY, HISTORY_WEEKS, NEVER, NONE, TEST_WEEKS, Flags, Floats, Ints, Setting
-from training.world.setting import Texts, choose, ids
+from training.world.setting import (
+    DAY,
+    HISTORY_WEEKS,
+    NEVER,
+    NONE,
+    TEST_WEEKS,
+    Flags,
+    Floats,
+    Ints,
+    Setting,
+    Texts,
+    choose,
+    ids,
+)
 
 SELLING = tuple(i for i, role in enumerate(ROLES) if role not in ("ldr", "bdr"))
 PARTNERS_ONLY = (ROLES.index("partner"), ROLES.index("channel"))
@@ -107,7 +119,9 @@ def make_reps(setting: Setting) -> Reps:
         id=ids("R", n),
         name=np.array([f"Rep {i + 1}" for i in range(n)], dtype=object),
         role=role,
-        segment=np.where(role == ROLES.index("enterprise"), 2, np.where(rng.random(n) < 0.3, -1, rng.integers(0, 3, n))),
+        segment=np.where(
+            role == ROLES.index("enterprise"), 2, np.where(rng.random(n) < 0.3, -1, rng.integers(0, 3, n))
+        ),
         covers=covers,
         sells=sells,
         knows=rng.random((n, len(INDUSTRIES))) < np.where(role == ROLES.index("vertical"), 0.2, 0.3)[:, None],
@@ -159,7 +173,9 @@ def make_preferences(setting: Setting, reps: Reps, accounts: Accounts, people: P
     """Mostly exclusions of an account or a contact; an inclusion opens an account outside territory or line."""
     rng = setting.rng("preferences")
     rep = np.repeat(np.arange(len(reps)), rng.poisson(1.5, len(reps)))
-    kind = np.array(["account", "contact", "solution"], dtype=object)[choose(rng, np.array([0.7, 0.25, 0.05]), rep.size)]
+    kind = np.array(["account", "contact", "solution"], dtype=object)[
+        choose(rng, np.array([0.7, 0.25, 0.05]), rep.size)
+    ]
     size = np.where(kind == "account", len(accounts), np.where(kind == "contact", len(people), len(SOLD_SOLUTIONS)))
     since = np.maximum(setting.start + rng.integers(-100, setting.days - 1, rep.size) * DAY, reps.hired[rep])
     ends = rng.random(rep.size) < 0.3

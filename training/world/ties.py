@@ -52,7 +52,7 @@ def make_ties(setting: Setting, accounts: Accounts, people: People, reps: Reps, 
     """Draw the ties: an owner knows one to three of an account, other reps of the region a few more."""
     rng, n = setting.rng("ties"), len(accounts)
     by_owner = np.repeat(np.arange(n), np.where(owner >= 0, rng.integers(1, 4, n), 0))
-    by_others = np.repeat(np.arange(n), np.where(accounts.region < 10, rng.poisson(3.2, n), 0))
+    by_others = np.repeat(np.arange(n), np.where(accounts.region < 10, rng.poisson(5.0, n), 0))
     able = reps.covers.T[accounts.region] & reps.selling
     stranger = _one_of(rng, able, by_others)
     account = np.concatenate([by_owner, by_others])

@@ -100,15 +100,15 @@ class Truth:
         week = int(np.clip((m.instant - self.setting.start) // (7 * DAY), 0, HISTORY_WEEKS - 1))
         chemistry = self.chemistry[m.account].astype(np.float64)
         need = self.need[m.account, m.solution]
-        both = 0.40 * segment + 0.35 * expert + 0.30 * focus
+        both = 0.45 * segment + 0.40 * expert + 0.30 * focus
         accept = (
-            both + taste + self.willing + 0.5 * chemistry + 0.65 * m.owned + 0.75 * m.warmth + 0.8 * reach
-            + 0.6 * m.meeting - 0.5 * m.load - 0.35 * self.busy[:, week] + 0.25 * m.deals - 0.3 * m.others
+            both + taste + self.willing + 0.5 * chemistry + 0.5 * m.owned + 0.8 * m.warmth + 1.2 * reach
+            + 0.8 * m.meeting - 0.4 * m.load - 0.25 * self.busy[:, week] + 0.25 * m.deals - 0.3 * m.others
             + (0.2 * need + 0.2 * m.intent)[:, None]
         )  # fmt: skip
         convert = (
-            0.8 * both + 0.75 * taste + self.skill + 0.5 * chemistry + 0.3 * m.owned + 0.9 * m.warmth + 0.9 * reach
-            + 0.7 * m.meeting + 0.15 * tenure + 0.3 * m.deals - 0.15 * self.busy[:, week]
+            0.8 * both + 0.75 * taste + self.skill + 0.5 * chemistry + 0.2 * m.owned + 1.0 * m.warmth + 1.4 * reach
+            + 0.8 * m.meeting + 0.15 * tenure + 0.3 * m.deals - 0.1 * self.busy[:, week]
             + (0.45 * need + 0.2 * m.intent + 0.25 * level_weight(self.people.level[m.contact]))[:, None]
         )  # fmt: skip
         return accept, convert
@@ -117,13 +117,13 @@ class Truth:
         """What no sum of terms can say: sweet spots, pairings, thresholds, the quarter's end."""
         role = self.reps.role
         size = np.log10(np.nan_to_num(self.accounts.revenue[m.account], nan=2e8))[:, None]
-        sweet = np.where(np.abs(size - self.sweet[role]) < 0.35, 0.8, -0.25)
+        sweet = np.where(np.abs(size - self.sweet[role]) < 0.35, 0.5, -0.15)
         pairing = self.pairing[role][:, m.solution, self.accounts.industry[m.account]].T
         soon = np.where(m.meeting > np.exp(-0.7), 0.6, 0.0)  # within a week
         warm = np.where(m.warmth + m.reach * COLLEAGUES[self.setting.graph] > 0.6, 0.5, 0.0)
-        green = np.where(m.instant - self.reps.hired < 180 * DAY, -0.5, 0.0)
+        green = np.where(m.instant - self.reps.hired < 180 * DAY, -0.4, 0.0)
         rush = self._quarter_end(m, role)
-        return sweet + 0.8 * pairing + soon + green + rush, 0.8 * sweet + pairing + warm + 0.5 * green
+        return sweet + 0.7 * pairing + soon + green + rush, 0.8 * sweet + pairing + warm + 0.5 * green
 
     def _quarter_end(self, m: Moment, role: Ints) -> Floats:
         """In a quarter's last two weeks, those with large quotas take customers and leave prospects."""
@@ -133,7 +133,7 @@ class Truth:
         if left > 14:
             return np.zeros((len(m.account), len(role)))
         pressed = np.isin(role, (ENTERPRISE, SEGMENT))
-        return pressed * np.where(m.status == CUSTOMER, 0.7, -0.6)[:, None]
+        return np.where(m.status == CUSTOMER, 0.5, -0.4)[:, None] * pressed
 
 
 def make_truth(setting: Setting, accounts: Accounts, people: People, reps: Reps) -> Truth:
@@ -150,16 +150,16 @@ def make_truth(setting: Setting, accounts: Accounts, people: People, reps: Reps)
         people=people,
         reps=reps,
         need=rng.normal(0, 1, (len(accounts), len(SOLUTIONS))),
-        taste_function=taste(len(FUNCTIONS), 0.20, 0.36),
-        taste_level=taste(len(LEVELS), 0.12, 0.2),
-        taste_solution=taste(len(SOLUTIONS), 0.20, 0.42),
-        taste_industry=taste(len(INDUSTRIES), 0.15, 0.30),
-        willing=own * rng.normal(0, 0.35, n),
-        skill=own * rng.normal(0, 0.35, n),
+        taste_function=taste(len(FUNCTIONS), 0.15, 0.25),
+        taste_level=taste(len(LEVELS), 0.08, 0.12),
+        taste_solution=taste(len(SOLUTIONS), 0.15, 0.28),
+        taste_industry=taste(len(INDUSTRIES), 0.10, 0.18),
+        willing=own * rng.normal(0, 0.25, n),
+        skill=own * rng.normal(0, 0.28, n),
         prompt=rng.uniform(0.35, 0.9, n),
         busy=_busyness(rng, n),
         chemistry=rng.normal(0, 0.3, (len(accounts), n)).astype(np.float32),
-        pairing=rng.normal(0, 0.25, (len(ROLES), 1, 1)) + _pairings(rng),
+        pairing=rng.normal(0, 0.1, (len(ROLES), 1, 1)) + _pairings(rng),
         sweet=rng.uniform(7.8, 9.6, len(ROLES)),
     )
 
@@ -168,7 +168,7 @@ def _pairings(rng: np.random.Generator) -> Floats:
     """(roles, solutions, industries): a third of the combinations go well or badly, the rest are neutral."""
     shape = (len(ROLES), len(SOLUTIONS), len(INDUSTRIES))
     sign = rng.choice([-1.0, 0.0, 1.0], size=shape, p=[0.2, 0.6, 0.2])
-    return sign * 0.9
+    return sign * 0.6
 
 
 def _busyness(rng: np.random.Generator, n: int) -> Floats:
