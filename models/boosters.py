@@ -1,0 +1,198 @@
+"""The LightGBM boosters: trees on top of a start, the same bits for the same data whatever the threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightgbm as lgb
+import numpy as np
+
+from features.catalogue import BY_NAME
+from models.recipe import Recipe, Trees
+
+#: LightGBM takes at most 10,000 rows in one lambdarank group; a larger one is cut into even parts.
+LARGEST_GROUP = 10_000
+#: Of a pair of training rows in a group, only those with one of them among so many leaders count: all, here.
+TRUNCATION = 200
+
+#: pred_contrib has corrupted memory under threads in the past (LightGBM #5482), so one call at a time.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Booster:
+    """Fitted trees without their start, as LightGBM's own text and ready to predict.
+
+    text    the model up to its `parameters:` block, which would record the threads of the fit
+    """
+
+    text: str
+    trees: lgb.Booster
+
+    @classmethod
+    def of_text(cls, text: str) -> Booster:
+        """Load trees from text. Only ever call it with text whose hash was checked: LightGBM trusts what it reads."""
+        return cls(text, lgb.Booster(model_str=text))
+
+    def raw(self, values: np.ndarray) -> np.ndarray:
+        """(n,) float64 raw scores of (n, f) float32 C-ordered values, under one thread."""
+        if not len(values):
+            return np.zeros(0)
+        return np.asarray(self.trees.predict(values, raw_score=True, num_threads=1, validate_features=False))
+
+    def contributions(self, values: np.ndarray) -> np.ndarray:
+        """(n, f + 1) float64 parts of the raw score, the last one what an average row gets."""
+        if not len(values):
+            return np.zeros((0, values.shape[1] + 1))
+        with _ONE_AT_A_TIME:
+            parts = self.trees.predict(values, pred_contrib=True, num_threads=1, validate_features=False)
+        return np.asarray(parts)
+
+    @property
+    def rounds(self) -> int:
+        """How many trees it has."""
+        return int(self.trees.num_trees())
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one booster is to learn from (n, f) float32 values, rows in canonical order.
+
+    objective   binary (target 0 or 1) or lambdarank (target a grade; group (n,) codes, equal ones adjacent)
+    start       (n,) raw scores to begin from
+    """
+
+    objective: Literal["binary", "lambdarank"]
+    values: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    start: np.ndarray
+    group: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the trees may do with each of the f columns.
+
+    usable      names in play, in column order; a column in no constraint set is never split on
+    columns     all f names
+    """
+
+    columns: tuple[str, ...]
+    usable: tuple[str, ...]
+    behaviour_gain: float
+
+    def parameters(self) -> dict[str, Any]:
+        """LightGBM's constraints: behaviour interacts only with itself, known directions hold, its gain is held."""
+        place = {name: i for i, name in enumerate(self.columns)}
+        behaviour = [place[c] for c in self.usable if BY_NAME[c].family == "behaviour"]
+        others = [place[c] for c in self.usable if BY_NAME[c].family != "behaviour"]
+        categories = {c for c in self.columns if BY_NAME[c].kind == "category"}
+        return {
+            "interaction_constraints": [part for part in (others, behaviour) if part],
+            # LightGBM refuses a direction for a category.
+            "monotone_constraints": [0 if c in categories else BY_NAME[c].monotone for c in self.columns],
+            "feature_contri": [self.behaviour_gain if BY_NAME[c].family == "behaviour" else 1.0 for c in self.columns],
+        }
+
+    def categorical(self) -> list[int]:
+        """Positions of the usable categories."""
+        return [i for i, c in enumerate(self.columns) if c in set(self.usable) and BY_NAME[c].kind == "category"]
+
+
+def fit_booster(recipe: Recipe, trees: Trees, shape: Shape, task: Task, rounds: int) -> Booster | None:
+    """Fit so many rounds. None when there is nothing to fit: no rounds, no columns, or rows too few for one split."""
+    if rounds < 1 or not shape.usable or len(task.target) < 2 * trees.min_rows:
+        return None
+    fitted = lgb.train(_parameters(recipe, trees, shape, task), _dataset(shape, task), num_boost_round=rounds)
+    return Booster.of_text(_without_parameters(fitted.model_to_string(num_iteration=-1)))
+
+
+def choose_rounds(
+    recipe: Recipe, trees: Trees, shape: Shape, folds: Sequence[tuple[Task, Task]], at_most: int
+) -> tuple[int, list[float]]:
+    """Choose how many rounds do best on later blocks: (early, late) tasks, each later part judged by the earlier.
+
+    Returns the rounds (0: none helps) and the late log loss after 0, 1, 2 … rounds, pooled over the folds.
+    """
+    losses = np.zeros(at_most + 1)
+    total = 0.0
+    for early, late in folds:
+        parameters = _parameters(recipe, trees, shape, early) | {"metric": "binary_logloss"}
+        data = _dataset(shape, early)
+        seen: dict[str, dict[str, list[float]]] = {}
+        lgb.train(
+            parameters,
+            data,
+            num_boost_round=at_most,
+            valid_sets=[_dataset(shape, late, reference=data)],
+            valid_names=["late"],
+            callbacks=[lgb.record_evaluation(seen)],
+        )
+        weight = float(late.weight.sum())
+        none = late.weight * (np.logaddexp(0.0, late.start) - late.target * late.start)
+        curve = seen["late"]["binary_logloss"]
+        # Training stops early when nothing can be split any more: the loss then stays what it is.
+        curve = curve + [curve[-1] if curve else float(none.sum()) / weight] * (at_most - len(curve))
+        losses += np.concatenate([[none.sum()], np.array(curve) * weight])
+        total += weight
+    return int(np.argmin(losses)), (losses / max(total, 1e-12)).tolist()
+
+
+def _parameters(recipe: Recipe, trees: Trees, shape: Shape, task: Task) -> dict[str, Any]:
+    ranking = {
+        "label_gain": list(recipe.label_gain),
+        "lambdarank_truncation_level": TRUNCATION,
+        "lambdarank_norm": True,
+    }
+    return {
+        "objective": task.objective,
+        "num_leaves": trees.leaves,
+        "learning_rate": trees.learning_rate,
+        "min_data_in_leaf": trees.min_rows,
+        "min_sum_hessian_in_leaf": 1e-3 if task.objective == "lambdarank" else 1.0,
+        "lambda_l2": trees.l2,
+        "feature_fraction": trees.columns,
+        "bagging_fraction": trees.rows,
+        "bagging_freq": 1 if trees.rows < 1 else 0,
+        "max_bin": trees.bins,
+        "cat_smooth": 20.0,
+        "cat_l2": 20.0,
+        "min_data_per_group": 50,
+        "boost_from_average": False,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": recipe.seed,
+        "num_threads": recipe.threads,
+        "verbosity": -1,
+        **shape.parameters(),
+        **(ranking if task.objective == "lambdarank" else {}),
+    }
+
+
+def _dataset(shape: Shape, task: Task, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+    return lgb.Dataset(
+        task.values,
+        task.target.astype(np.float64),
+        weight=task.weight.astype(np.float64),
+        init_score=task.start,
+        group=_group_sizes(task.group) if task.group is not None else None,
+        categorical_feature=shape.categorical(),
+        reference=reference,
+        params={"verbosity": -1},
+    )
+
+
+def _group_sizes(group: np.ndarray) -> np.ndarray:
+    """Sizes of runs of equal codes, each run cut into even parts of at most LARGEST_GROUP rows."""
+    ends = np.flatnonzero(np.diff(group, append=group[-1:] - 1)) + 1
+    sizes = np.diff(ends, prepend=0)
+    parts = [np.diff(np.linspace(0, size, -(-size // LARGEST_GROUP) + 1).astype(np.int64)) for size in sizes]
+    return np.concatenate(parts)
+
+
+def _without_parameters(text: str) -> str:
+    return text[: text.index("\nparameters:") + 1]

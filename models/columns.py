@@ -1,0 +1,155 @@
+"""How a feature matrix becomes the linear start's input: standardised numbers, missing indicators and effect codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.catalogue import BY_NAME
+from features.matrix import Matrix
+from models.recipe import Cross, Recipe
+
+#: Numbers that stand in an effect as their rounded value (level: 0 staff … 5 C-level) are held to so many values.
+NUMBER_VALUES = 10
+#: Share of the training rows on either side beyond which a number is clipped.
+TAIL = 0.005
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One pooled effect: the code of a row is `a * sizes[1] + b`; a missing part gives the last code, weight 0."""
+
+    columns: tuple[int, ...]
+    sizes: tuple[int, ...]
+    speaks: int
+    spread: float
+
+    @property
+    def size(self) -> int:
+        """Values of the effect, without the one for missing."""
+        return int(np.prod(self.sizes))
+
+
+@dataclass(frozen=True)
+class Design:
+    """The linear start's view of a matrix of f columns.
+
+    numbers   (k,) positions of its numbers; low, high, mean, scale (k,) float64: clipped, then standardised
+    missing   (m,) positions of those numbers whose absence is told apart
+    effects   pooled effects, categories' own values among them
+    """
+
+    numbers: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    missing: np.ndarray
+    effects: tuple[Effect, ...]
+
+    @classmethod
+    def learn(cls, matrix: Matrix, recipe: Recipe, columns: Sequence[str]) -> Design:
+        """Learn ranges from the (n, f) training matrix, of the named columns only."""
+        place = {name: i for i, name in enumerate(matrix.columns)}
+        numbers = np.array([place[c] for c in columns if BY_NAME[c].kind != "category"], np.int64)
+        values = matrix.values[:, numbers].astype(np.float64)
+        known = ~np.isnan(values)
+        told = known.sum(axis=0)
+        safe = np.where(known | (told == 0), np.where(known, values, 0.0), np.nan)
+        low, high = np.nanquantile(safe, [TAIL, 1 - TAIL], axis=0) if len(values) else np.zeros((2, len(numbers)))
+        # A flag that is rarely set must not be clipped away.
+        flags = np.array([BY_NAME[matrix.columns[i]].kind == "flag" for i in numbers], bool)
+        low, high = np.where(flags, 0.0, low), np.where(flags, 1.0, high)
+        values = np.clip(values, low, high)
+        count = np.maximum(told, 1)
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        scale = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+        keep = scale > 1e-9
+        some_missing = (told > 0) & (told < len(values))
+        return cls(
+            numbers[keep],
+            low[keep],
+            high[keep],
+            mean[keep],
+            # A column that hardly moves (a flag set on one row in 10,000) must not get a huge standardised value.
+            np.maximum(scale[keep], np.where(flags[keep], 0.05, 0.0)),
+            numbers[some_missing],
+            tuple(_effects(matrix, recipe, set(columns), place)),
+        )
+
+    def encode(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, k + m) float64 standardised numbers and missing indicators, and (e, n) int64 effect codes."""
+        x = values[:, self.numbers].astype(np.float64)
+        np.clip(x, self.low, self.high, out=x)
+        x -= self.mean
+        x /= self.scale
+        x[np.isnan(x)] = 0.0
+        dense = np.concatenate([x, np.isnan(values[:, self.missing])], axis=1)
+        return dense, self.codes(values)
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """(e, n) int64 code of each effect; a missing or unseen part gives the effect's last code."""
+        codes = np.empty((len(self.effects), len(values)), np.int64)
+        parts: dict[int, np.ndarray] = {}
+        for row, effect in enumerate(self.effects):
+            code: np.ndarray | None = None
+            for column, size in zip(effect.columns, effect.sizes, strict=True):
+                if column not in parts:
+                    raw = values[:, column]
+                    told = np.rint(np.where(np.isnan(raw) | (raw < 0), -1.0, raw)).astype(np.int64)
+                    parts[column] = np.where(told < size, told, -1)
+                part = parts[column]
+                code = part if code is None else np.where((code < 0) | (part < 0), -1, code * size + part)
+            assert code is not None  # an effect has one or two columns
+            codes[row] = np.where(code < 0, effect.size, code)
+        return codes
+
+    def as_json(self) -> dict[str, Any]:
+        """The design as JSON values."""
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        effects = [
+            {"columns": e.columns, "sizes": e.sizes, "speaks": e.speaks, "spread": e.spread} for e in self.effects
+        ]
+        return arrays | {"effects": effects}
+
+    @classmethod
+    def of_json(cls, content: dict[str, Any]) -> Design:
+        """The design that `as_json` wrote."""
+        arrays = {name: np.array(content[name], kind) for name, kind in _ARRAYS.items()}
+        effects = tuple(
+            Effect(tuple(e["columns"]), tuple(e["sizes"]), e["speaks"], e["spread"]) for e in content["effects"]
+        )
+        return cls(**arrays, effects=effects)
+
+
+_ARRAYS = {
+    "numbers": np.int64,
+    "low": np.float64,
+    "high": np.float64,
+    "mean": np.float64,
+    "scale": np.float64,
+    "missing": np.int64,
+}
+
+
+def _effects(matrix: Matrix, recipe: Recipe, columns: set[str], place: dict[str, int]) -> list[Effect]:
+    """Each category's own values, then the recipe's crosses; those of a column that is left out are left out."""
+    own = [
+        Cross(columns=(c,), spread=recipe.linear.category, speaks=c)
+        for c in matrix.columns
+        if c in columns and BY_NAME[c].kind == "category" and c != "rep_id"
+    ]
+    effects = []
+    for cross in (*own, *recipe.linear.crosses):
+        if not set(cross.columns) <= columns:
+            continue
+        sizes = tuple(
+            len(matrix.vocabulary.values[c]) if BY_NAME[c].kind == "category" else NUMBER_VALUES for c in cross.columns
+        )
+        if min(sizes) > 0:
+            speaks = cross.speaks if cross.speaks in columns else cross.columns[-1]
+            effects.append(Effect(tuple(place[c] for c in cross.columns), sizes, place[speaks], cross.spread))
+    return effects
