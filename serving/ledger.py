@@ -1,0 +1,144 @@
+"""The ledger's database: an engine that commits durably on SQLite and PostgreSQL, brought to its newest schema."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from features.errors import CallsheetError, UsageError
+
+log = logging.getLogger(__name__)
+
+#: From this version on a WAL checkpoint can no longer lose to a concurrent reset (sqlite.org/wal.html).
+WAL_SAFE = (3, 51, 3)
+BUSY_SECONDS = 10
+#: Names the advisory lock under which PostgreSQL migrates; any constant will do.
+MIGRATION_LOCK = 0x63616C6C
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class LedgerError(CallsheetError):
+    """The ledger's database cannot be reached or written; nothing was changed."""
+
+    code = "ledger_unavailable"
+    exit_code = 3
+    status = 503
+
+
+def sqlite_module() -> ModuleType:
+    """The newest SQLite library at hand: the pysqlite3 wheel's where it is newer than Python's own."""
+    try:
+        import pysqlite3.dbapi2 as wheel
+    except ImportError:
+        return sqlite3
+    newer: ModuleType = wheel if wheel.sqlite_version_info > sqlite3.sqlite_version_info else sqlite3
+    return newer
+
+
+class Ledger:
+    """One SQL database; `reading` and `writing` are its only two kinds of transaction.
+
+    url      any SQLAlchemy URL of SQLite or PostgreSQL
+    journal  how SQLite survives a crash: wal, or delete (the rollback journal); None on PostgreSQL
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.journal: str | None = None
+        try:
+            parsed = make_url(url)
+            if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            if parsed.get_backend_name() == "sqlite":
+                self.engine = self._sqlite(parsed.render_as_string(hide_password=False), parsed.database)
+            elif parsed.get_backend_name() == "postgresql":
+                self.engine = create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
+            else:
+                raise UsageError(f"A ledger is SQLite or PostgreSQL, not {parsed.get_backend_name()}.", field="--db")
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise UsageError(f"--db is no database URL that can be opened: {error}", field="--db") from None
+
+    @classmethod
+    def open(cls, url: str | None, home: Path) -> Ledger:
+        """The ledger at `url`, by default HOME/ledger.db, made or upgraded where need be. Raises LedgerError."""
+        if url is None:
+            home.mkdir(parents=True, exist_ok=True)
+        ledger = cls(url or f"sqlite:///{home.resolve() / 'ledger.db'}")
+        ledger.upgrade()
+        return ledger
+
+    def _sqlite(self, url: str, database: str | None) -> Engine:
+        module = sqlite_module()
+        if database and database != ":memory:":
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        self.journal = "wal" if module.sqlite_version_info >= WAL_SAFE else "delete"
+        engine = create_engine(url, module=module, connect_args={"timeout": BUSY_SECONDS})
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _: object) -> None:
+            connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
+            for pragma in (
+                f"busy_timeout={BUSY_SECONDS * 1000}",
+                f"journal_mode={self.journal}",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "mmap_size=0",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # A transaction that reads first and writes later cannot wait for its lock, so a writer takes it at once.
+            writes = connection.get_execution_options().get("writes", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state throughout. Raises LedgerError."""
+        with _reported(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block, or not at all when it raises. Raises LedgerError."""
+        with _reported(), self.engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                yield writer
+
+    def upgrade(self) -> None:
+        """Bring the schema to its newest revision; of several that start at once, one does it and the rest wait."""
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise LedgerError(f"The ledger's database refused: {error.orig}") from error
+    except SQLAlchemyError as error:
+        raise LedgerError(f"The ledger's database refused: {error}") from error

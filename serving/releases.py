@@ -1,0 +1,189 @@
+"""Which model serves: rows that are only ever added, each by compare-and-set on the revision before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from features.errors import Conflict, Refused
+from serving.ledger import Ledger
+from serving.tables import RELEASES
+
+MODEL_NAME = "callsheet"
+
+
+@dataclass(frozen=True)
+class Released:
+    """The model of a release, by what identifies it.
+
+    version             of the registered model
+    content_hash        sha256 over the product's files, hex
+    feature_version     the features it was made for
+    market_fingerprint  the served market under which the gate judged it
+    """
+
+    version: str
+    content_hash: str
+    feature_version: str
+    market_fingerprint: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """One row: from `promoted_at` on `model` serves, or the rules where it is None.
+
+    revision  counts up from 1
+    kind      promote or rollback
+    forced    a person overruled the gate
+    gate      what the gate said, as JSON values
+    prior     the revision to which a rollback returns; None: to the rules
+    """
+
+    revision: int
+    kind: str
+    model: Released | None
+    promoted_at: datetime
+    reason: str
+    forced: bool = False
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    prior: int | None = None
+
+    @property
+    def called(self) -> str:
+        """What serves, in words."""
+        return f"model {self.model.version}" if self.model else "the rules"
+
+
+class Releases:
+    """The releases of one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def current(self) -> Release | None:
+        """What serves now; None before the first release."""
+        with self.ledger.reading() as connection:
+            return _current(connection)
+
+    def history(self) -> list[Release]:
+        """Every release, the newest first."""
+        with self.ledger.reading() as connection:
+            return [_read(row) for row in connection.execute(select(RELEASES).order_by(RELEASES.c.revision.desc()))]
+
+    def last_good(self) -> Release | None:
+        """The release before the current one with another model: what serves while the champion cannot."""
+        with self.ledger.reading() as connection:
+            now = _current(connection)
+            held = now.model if now else None
+            while now is not None and now.prior is not None:
+                now = _at(connection, now.prior)
+                if now is not None and now.model and held and now.model.content_hash != held.content_hash:
+                    return now
+        return None
+
+    def promote(
+        self,
+        model: Released,
+        *,
+        seen: int,
+        reason: str,
+        gate: Mapping[str, Any] | None = None,
+        forced: bool = False,
+        at: datetime | None = None,
+    ) -> Release:
+        """Release a model. `seen` is the revision that the decision was based on, 0 for none.
+
+        Raises Conflict, naming what serves now, when another release came in between.
+        """
+        with self.ledger.writing() as connection:
+            now = self._unchanged(connection, seen)
+            prior = now.revision if now else None
+            return _add(connection, Release(seen + 1, "promote", model, _now(at), reason, forced, gate or {}, prior))
+
+    def rollback(self, *, seen: int, reason: str, at: datetime | None = None) -> Release:
+        """Return to what served before the current release: an earlier model, or the rules.
+
+        Raises Refused when nothing was ever released or the rules already serve, Conflict as `promote`.
+        """
+        with self.ledger.writing() as connection:
+            now = self._unchanged(connection, seen)
+            if now is None or now.model is None:
+                raise Refused("There is no release to roll back: the rules serve.")
+            target = _at(connection, now.prior) if now.prior is not None else None
+            return _add(
+                connection,
+                Release(
+                    seen + 1, "rollback", target.model if target else None, _now(at), reason,
+                    target.forced if target else False, target.gate if target else {},
+                    target.prior if target else None,
+                ),
+            )  # fmt: skip
+
+    def _unchanged(self, connection: Connection, seen: int) -> Release | None:
+        now = _current(connection)
+        if (now.revision if now else 0) != seen:
+            raise _beaten(now, seen)
+        return now
+
+
+def _beaten(now: Release | None, seen: int) -> Conflict:
+    if now is None:
+        return Conflict(f"There is no revision {seen}; nothing was released yet. Look again with `callsheet models`.")
+    return Conflict(
+        f"Another release came first: revision {now.revision} with {now.called} serves now, not revision {seen}. "
+        "Look at it with `callsheet models`, then decide again.",
+        field="revision",
+    )
+
+
+def _now(at: datetime | None) -> datetime:
+    return (at or datetime.now(UTC)).astimezone(UTC)
+
+
+def _current(connection: Connection) -> Release | None:
+    row = connection.execute(select(RELEASES).order_by(RELEASES.c.revision.desc()).limit(1)).first()
+    return _read(row) if row else None
+
+
+def _at(connection: Connection, revision: int) -> Release | None:
+    row = connection.execute(select(RELEASES).where(RELEASES.c.revision == revision)).first()
+    return _read(row) if row else None
+
+
+def _add(connection: Connection, release: Release) -> Release:
+    """Insert a row; PostgreSQL lets two writers get this far, and the key lets one of them in."""
+    model = release.model
+    values = {
+        "revision": release.revision, "kind": release.kind, "model_name": MODEL_NAME,
+        "model_version": model.version if model else None, "content_hash": model.content_hash if model else None,
+        "feature_version": model.feature_version if model else None,
+        "market_fingerprint": model.market_fingerprint if model else None, "promoted_at": release.promoted_at,
+        "reason": release.reason, "forced": release.forced, "prior": release.prior,
+        "gate": json.dumps(release.gate, sort_keys=True, allow_nan=False),
+    }  # fmt: skip
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(RELEASES).values(values))
+    except IntegrityError:
+        raise _beaten(_current(connection), release.revision - 1) from None
+    return release
+
+
+def _read(row: Row[Any]) -> Release:
+    at: datetime = row.promoted_at
+    model = (
+        Released(row.model_version, row.content_hash, row.feature_version, row.market_fingerprint)
+        if row.model_version is not None
+        else None
+    )
+    return Release(
+        revision=row.revision, kind=row.kind, model=model,
+        promoted_at=at if at.tzinfo else at.replace(tzinfo=UTC),  # SQLite keeps no zone
+        reason=row.reason, forced=bool(row.forced), gate=json.loads(row.gate), prior=row.prior,
+    )  # fmt: skip
