@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ class Design:
     def encode(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, k + m) float64 standardised numbers and missing indicators, and (e, n) int64 effect codes."""
         x = values[:, self.numbers].astype(np.float64)
-        np.clip(x, self.low, self.high, out=x)
+        np.maximum(x, self.low, out=x)
+        np.minimum(x, self.high, out=x)
         x -= self.mean
         x /= self.scale
         x[np.isnan(x)] = 0.0
@@ -92,20 +94,34 @@ class Design:
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """(e, n) int64 code of each effect; a missing or unseen part gives the effect's last code."""
-        codes = np.empty((len(self.effects), len(values)), np.int64)
-        parts: dict[int, np.ndarray] = {}
-        for row, effect in enumerate(self.effects):
-            code: np.ndarray | None = None
-            for column, size in zip(effect.columns, effect.sizes, strict=True):
-                if column not in parts:
-                    raw = values[:, column]
-                    told = np.rint(np.where(np.isnan(raw) | (raw < 0), -1.0, raw)).astype(np.int64)
-                    parts[column] = np.where(told < size, told, -1)
-                part = parts[column]
-                code = part if code is None else np.where((code < 0) | (part < 0), -1, code * size + part)
-            assert code is not None  # an effect has one or two columns
-            codes[row] = np.where(code < 0, effect.size, code)
-        return codes
+        index = self._index
+        parts = values[:, index.columns].T
+        with np.errstate(invalid="ignore"):
+            bad = ~((parts > -0.5) & (parts < index.limits[:, None]))  # NaN is neither
+        parts = np.rint(np.where(bad, 0.0, parts)).astype(np.int64)
+        codes = parts[index.first] * index.times[:, None] + np.where(index.paired[:, None], parts[index.second], 0)
+        missing = bad[index.first] | (bad[index.second] & index.paired[:, None])
+        return np.where(missing, index.sizes[:, None], codes)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(e,) int64 values of each effect, without the one for missing."""
+        return self._index.sizes
+
+    @cached_property
+    def _index(self) -> _Index:
+        columns = sorted({column for effect in self.effects for column in effect.columns})
+        limit = {column: size for e in self.effects for column, size in zip(e.columns, e.sizes, strict=True)}
+        place = {column: i for i, column in enumerate(columns)}
+        return _Index(
+            np.array(columns, np.int64),
+            np.array([limit[column] - 0.5 for column in columns]),
+            np.array([place[effect.columns[0]] for effect in self.effects], np.int64),
+            np.array([place[effect.columns[-1]] for effect in self.effects], np.int64),
+            np.array([len(effect.columns) == 2 for effect in self.effects], bool),
+            np.array([effect.sizes[1] if len(effect.columns) == 2 else 1 for effect in self.effects], np.int64),
+            np.array([effect.size for effect in self.effects], np.int64),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The design as JSON values."""
@@ -123,6 +139,20 @@ class Design:
             Effect(tuple(e["columns"]), tuple(e["sizes"]), e["speaks"], e["spread"]) for e in content["effects"]
         )
         return cls(**arrays, effects=effects)
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The effects as arrays, so that all are coded at once: (u,) columns that occur with the code from which a value
+    is unseen, and for each of e effects the places of its first and second column and what the first counts."""
+
+    columns: np.ndarray
+    limits: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    paired: np.ndarray
+    times: np.ndarray
+    sizes: np.ndarray
 
 
 _ARRAYS = {

@@ -1,9 +1,10 @@
-"""The linear start: ridge logistic for accept and for convert given accept, with partially pooled effects of the rep."""
+"""The linear start: ridge logistic for accept and for convert given accept, with pooled effects of the rep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,15 @@ class LinearScore:
         n, d = encoded.dense.shape
         terms = np.empty((n, d + len(self.tables)))
         np.multiply(encoded.dense, self.dense, out=terms[:, :d])
-        for i, table in enumerate(self.tables):
-            terms[:, d + i] = table[encoded.codes[i]]
+        flat, offsets = self._flat
+        terms[:, d:] = flat[encoded.codes + offsets[:, None]].T
         return terms
+
+    @cached_property
+    def _flat(self) -> tuple[np.ndarray, np.ndarray]:
+        """All tables in one array, and where each begins."""
+        sizes = [len(table) for table in self.tables]
+        return np.concatenate([*self.tables, np.zeros(0)]), np.cumsum([0, *sizes[:-1]])[: len(sizes)]
 
     def logit(self, encoded: Encoded) -> np.ndarray:
         """(n,) float64."""

@@ -1,4 +1,4 @@
-"""The recipe: everything that decides what is learned from given data, as text that can be read, compared and hashed."""
+"""The recipe: everything that decides what is learned from given data, to be read, compared and hashed."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CUTS = (0.5, 0.75)
 
 @dataclass(frozen=True)
 class Raw:
-    """Raw scores of n pairs, (n,) float64 each: logits of the starts alone, with their trees, and the ranker's trees."""
+    """Raw scores of n pairs, (n,) float64 each: logits of the starts, the same with their trees, the ranker's trees."""
 
     accept_start: np.ndarray
     convert_start: np.ndarray
@@ -37,7 +37,7 @@ class Raw:
     @property
     def start(self) -> np.ndarray:
         """(n,) from where the ranker starts: log of the starts' own p(accept) times p(convert | accept)."""
-        return log_sigmoid(self.accept_start) + log_sigmoid(self.convert_start)
+        return np.asarray(log_sigmoid(self.accept_start) + log_sigmoid(self.convert_start))
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _rounds(
     shape: Shape,
     gaps: Mapping[Outcome, str | None],
 ) -> tuple[dict[Outcome, int], dict[str, list[float]]]:
-    """Rounds of each outcome's booster: as stated, or chosen on later blocks, from starts that knew only earlier rows."""
+    """Rounds of each outcome's booster: as stated, or chosen on later blocks from starts that knew earlier rows."""
     rounds: dict[Outcome, int] = {outcome: getattr(recipe, outcome).rounds for outcome in OUTCOMES}
     choosing = [o for o in OUTCOMES if getattr(recipe, o).choose and rounds[o] and gaps[o] is None]
     curves: dict[str, list[float]] = {}
@@ -194,7 +194,7 @@ def _rounds(
         return rounds, curves
     folds: dict[Outcome, list[tuple[Task, Task]]] = {outcome: [] for outcome in choosing}
     for cut in CUTS:
-        until, end = (int(round(share * len(train))) for share in (cut, cut + 0.25))
+        until, end = (round(share * len(train)) for share in (cut, cut + 0.25))
         early, late = np.arange(until), np.arange(until, end)
         past_matrix, past = train.take(early), labels.take(early)
         bare = _started(recipe, past_matrix, past, columns, dict.fromkeys(OUTCOMES) | _still_gaps(past, recipe))
