@@ -32,6 +32,8 @@ def _say(found: Any, root: type[BaseModel]) -> str:
         return str(found["ctx"]["error"])
     if kind == "bool_type":
         return f"{value!r} is neither true nor false."
+    if kind == "string_type":
+        return f"{value!r} is not text; put it in quotes."
     if kind in ("tuple_type", "list_type"):
         return f"{value!r} is not a list; write [{value}]."
     if kind in ("dict_type", "model_type", "model_attributes_type"):
