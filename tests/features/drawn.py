@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Any
 
 import networkx as nx
 import numpy as np
 
 from features.asof import NEVER, Column
 from features.graph import WEIGHTS, build_graph
+from features.graph import spans as graph_spans
 from features.memberships import Hub, Memberships, Presence, Spans, TieFacts
 from features.ties import CHUNK, TieFeatures, Ties
 from features.walk import REACH, RESTART
@@ -80,18 +82,16 @@ def projected(memberships: Memberships, account: int, contact: int, solution: in
     """
     graph = build_graph(memberships, account)
 
-    def holds(spans: Sequence[tuple[int, int]]) -> bool:
-        return any(since <= t < until for since, until in spans)
+    def holds(data: dict[str, Any]) -> bool:
+        return any(since <= t < until for since, until in graph_spans(data))
 
     people: nx.Graph[int] = nx.Graph()
-    people.add_nodes_from(
-        node[1] for node, data in graph.nodes(data=True) if node[0] == "contact" and holds(data["spans"])
-    )
+    people.add_nodes_from(node[1] for node, data in graph.nodes(data=True) if node[0] == "contact" and holds(data))
     people.add_node(contact)
     hubs = {node for node in graph if isinstance(node[0], Hub)} | {(Hub.SOLUTION_INTEREST, solution)}
     for hub in hubs:
         around = graph.adj.get(hub, {})
-        members = {person[1] for person in around if holds(graph.edges[person, hub]["spans"])}
+        members = {person[1] for person in around if holds(graph.edges[person, hub])}
         members |= {contact} if hub == (Hub.SOLUTION_INTEREST, solution) else set()
         for one, other in combinations(sorted(members), 2):
             step = WEIGHTS[hub[0]] / len(members)
