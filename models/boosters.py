@@ -79,15 +79,19 @@ class Shape:
 
     usable      names in play, in column order; a column in no constraint set is never split on
     columns     all f names
+    constrained  False: every column may meet any other, in any direction (the plain baseline)
     """
 
     columns: tuple[str, ...]
     usable: tuple[str, ...]
     behaviour_gain: float
+    constrained: bool = True
 
     def parameters(self) -> dict[str, Any]:
         """LightGBM's constraints: behaviour interacts only with itself, known directions hold, its gain is held."""
         place = {name: i for i, name in enumerate(self.columns)}
+        if not self.constrained:
+            return {"interaction_constraints": [[place[c] for c in self.usable]]}
         behaviour = [place[c] for c in self.usable if BY_NAME[c].family == "behaviour"]
         others = [place[c] for c in self.usable if BY_NAME[c].family != "behaviour"]
         categories = {c for c in self.columns if BY_NAME[c].kind == "category"}

@@ -114,16 +114,24 @@ class LinearStart:
 
 
 def fit_linear(
-    recipe: Recipe, train: Matrix, labels: Labels, columns: Sequence[str], *, accept: bool, convert: bool
+    recipe: Recipe,
+    train: Matrix,
+    labels: Labels,
+    columns: Sequence[str],
+    *,
+    accept: bool,
+    convert: bool,
+    signed: bool = True,
 ) -> LinearStart:
     """Fit the linear start on the named columns of (n, f) training pairs, in canonical order.
 
     accept, convert   whether the data can teach each (both outcomes occur often enough)
+    signed            hold numbers to the direction that the catalogue declares
     Cost              about 1 s for 10,000 pairs × 85 features with 60 reps, on one core
     """
     design = Design.learn(train, recipe, columns)
     encoded = Encoded(*design.encode(train.values))
-    penalty = _penalty(recipe, train, design)
+    penalty = _penalty(recipe, train, design, signed)
     first = second = None
     if accept:
         rows = labels.accept_rows()
@@ -144,13 +152,13 @@ class _Penalty:
     factor: np.ndarray
 
 
-def _penalty(recipe: Recipe, train: Matrix, design: Design) -> _Penalty:
+def _penalty(recipe: Recipe, train: Matrix, design: Design, signed: bool) -> _Penalty:
     dense = np.concatenate([design.numbers, design.missing])
     declared = [BY_NAME[train.columns[i]] for i in dense]
     missing = np.arange(len(dense)) >= len(design.numbers)
     behaviour = np.array([feature.family == "behaviour" for feature in declared], bool)
     # Known direction holds for the value; that a value is missing may speak for or against.
-    sign = np.where(missing, 0, [feature.monotone for feature in declared])
+    sign = np.where(missing | (not signed), 0, [feature.monotone for feature in declared])
     factor = np.where(behaviour, recipe.behaviour.spread, 1.0)
     return _Penalty(sign.astype(np.int64), missing.astype(np.int64), factor)
 

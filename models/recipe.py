@@ -152,14 +152,15 @@ class Recipe(_Part):
         return type(self).model_validate(values)
 
 
+_LEARNED = LinearPart(crosses=REP_CROSSES + ROLE_CROSSES, learn=True)
 _SMALL = Trees(rounds=40, leaves=7, learning_rate=0.08, bins=31)
 _CHOSEN = Trees(rounds=240, choose=True)
 
 PRESETS: dict[str, Recipe] = {
-    "fast": Recipe(name="fast", accept=_SMALL, convert=_SMALL, ranker=_SMALL),
+    "fast": Recipe(name="fast", linear=_LEARNED, accept=_SMALL, convert=_SMALL, ranker=_SMALL),
     "standard": Recipe(
         name="standard",
-        linear=LinearPart(crosses=REP_CROSSES + ROLE_CROSSES, learn=True),
+        linear=_LEARNED,
         accept=_CHOSEN,
         convert=_CHOSEN,
         ranker=Trees(rounds=120, leaves=7, learning_rate=0.05),
