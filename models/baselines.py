@@ -24,12 +24,17 @@ REP_STRENGTH, ROLE_STRENGTH = 30.0, 100.0
 
 
 class Rule:
-    """A baseline that learns nothing but which matrix it is to read."""
+    """A baseline that learns nothing but which matrix it is to read; the seed decides among what it holds for equal."""
 
     name = ""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self._contract: Contract | None = None
+        self._seed = seed
+
+    def draw(self, matrix: Matrix) -> np.ndarray:
+        """(n,) in [0, 1), by a hash of the seed and the pair's ids."""
+        return rendezvous(matrix.lead_id, matrix.rep_id, salt=str(self._seed))
 
     def fit(self, train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels) -> Self:
         """Remember the columns; the outcomes are not looked at."""
@@ -52,7 +57,7 @@ class Random(Rule):
     name = "random"
 
     def score(self, matrix: Matrix) -> np.ndarray:
-        return rendezvous(matrix.lead_id, matrix.rep_id, salt="random")
+        return self.draw(matrix)
 
 
 class RoundRobin(Rule):
@@ -62,7 +67,7 @@ class RoundRobin(Rule):
 
     def score(self, matrix: Matrix) -> np.ndarray:
         lately = np.nan_to_num(matrix.column("offers_28d").astype(np.float64), nan=0.0)
-        return np.asarray(-lately + _draw(matrix))
+        return np.asarray(-lately + self.draw(matrix))
 
 
 class AccountOwner(Rule):
@@ -71,7 +76,7 @@ class AccountOwner(Rule):
     name = "account_owner"
 
     def score(self, matrix: Matrix) -> np.ndarray:
-        return np.asarray((matrix.column("owner_is_rep") == 1) + _draw(matrix))
+        return np.asarray((matrix.column("owner_is_rep") == 1) + self.draw(matrix))
 
 
 class Territory(Rule):
@@ -80,11 +85,11 @@ class Territory(Rule):
     name = "territory"
 
     def score(self, matrix: Matrix) -> np.ndarray:
-        return np.asarray((matrix.column("region_match") == 1) + _draw(matrix))
+        return np.asarray((matrix.column("region_match") == 1) + self.draw(matrix))
 
 
 class OwnerTerritory(Rule):
-    """The rules that serve: owner, else territory, else the hash."""
+    """The rules that serve: owner, else territory, else the hash; as they serve, so without a seed of its own."""
 
     name = RULES_BASELINE
 
@@ -97,7 +102,8 @@ class RepPastRate:
 
     name = "rep_past_rate"
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
+        """Nothing is drawn, so the seed changes nothing; every baseline is made alike."""
         self._contract: Contract | None = None
         self._rates: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
 
@@ -223,7 +229,8 @@ class PointwiseLightGBM:
         return Scores(best, p["accepted"], p_convert)
 
 
-BASELINES: dict[str, Callable[[], Model]] = {
+#: Made as `BASELINES[name](seed=…)`.
+BASELINES: dict[str, Callable[..., Model]] = {
     "random": Random,
     "round_robin": RoundRobin,
     "account_owner": AccountOwner,
@@ -235,22 +242,17 @@ BASELINES: dict[str, Callable[[], Model]] = {
 }
 
 
-def baseline(name: str) -> Model:
+def baseline(name: str, seed: int = 0) -> Model:
     """An unfitted baseline by name. Raises UsageError for a name that there is not."""
     if name not in BASELINES:
         raise UsageError(f"There is no baseline {name!r}; there are {', '.join(BASELINES)}.", field="baseline")
-    return BASELINES[name]()
+    return BASELINES[name](seed=seed)
 
 
 def _contract(contract: Contract | None) -> Contract:
     if contract is None:
         raise UsageError("Fit the baseline before it predicts.")
     return contract
-
-
-def _draw(matrix: Matrix) -> np.ndarray:
-    """(n,) in [0, 1): the order among pairs that a rule holds for equal."""
-    return rendezvous(matrix.lead_id, matrix.rep_id)
 
 
 def _shrunk(
