@@ -75,8 +75,7 @@ class Demo:
         self._step(screen, "A made-up CRM, whose truth we know", "sample", str(self.crm), *map(str, size))
         self._step(screen, "Are its tables sound?", "check", *self.common)
         self._step(screen, "Whom does the served market let in?", "audit", *self.common)
-        self._step(screen, "Learn from past offers", "train", *self.common, "--recipe", "fast")
-        self._step(screen, "The ranker against its baselines", "compare", *self.common[2:])
+        self._step(screen, "Learn from past offers, against baselines", "train", *self.common, "--recipe", "fast")
         code = self._step(screen, "Has it earned its place?", "promote", *self.common, may_refuse=True)
         if code:
             screen.print(Text("\nThe gate refused the model, so the rules serve below.", style="bold yellow"))

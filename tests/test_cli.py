@@ -109,18 +109,16 @@ def test_a_wrong_configuration_is_2_and_says_where(run: Run, crm: Path, config: 
 
 
 def test_what_breaks_is_3_and_leaves_the_story_in_home(run: Run, crm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CALLSHEET_HOME", "mine")
-
     def broken(path: Path) -> None:
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr("features.config.load_config", broken)
-    ran = run("check", "--data", "crm")
+    ran = run("train", "--data", "crm", "--home", "mine")
     assert ran.code == 3
     assert "ZeroDivisionError: by nothing" in ran.err
     assert "Traceback" not in ran.err
     assert "in broken" in Path("mine/error.log").read_text()
-    assert "Traceback" in run("--debug", "check", "--data", "crm").err
+    assert "Traceback" in run("--debug", "train", "--data", "crm").err
 
 
 # -- check ----------------------------------------------------------------------------------------------------------
