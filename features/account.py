@@ -138,9 +138,9 @@ def lead_account(asked: Asked) -> Sequence[np.ndarray]:
     status = book.accounts.status.read(account, t)
     customer, days = customers(asked, account, t)
     logs = book.opportunity_logs
-    start, stop = logs.closed["account"].span(account, t)
+    start, stop = logs.closed["account"].span(account, t, before=True)
     opened = logs.opened["account"].count(account, t)
-    won_at = logs.last_won.at(account, t)
+    won_at = logs.last_won.at(account, t, before=True)
     weight, pipeline = _open_business(asked)
     end = quarter_end(t)
     begin = quarter_end(t - 92 * DAY)
@@ -184,7 +184,7 @@ def _open_business(asked: Asked) -> tuple[np.ndarray, np.ndarray]:
     owner, place = expand(*opened.span(leads.account, leads.t))
     row = opened.order[place]
     t = leads.t[owner]
-    open_ = (logs.closed_at[row] == NAT) | (logs.closed_at[row] > t)
+    open_ = (logs.closed_at[row] == NAT) | (logs.closed_at[row] >= t)
     owner, row, t = owner[open_], row[open_], t[open_]
     weight = np.full(len(leads), np.nan)
     np.fmax.at(weight, owner, logs.weight.read(row, t))
@@ -203,7 +203,7 @@ def pair_account(asked: Asked) -> Sequence[np.ndarray]:
     owner = book.accounts.owner.read(asked.leads.account, asked.leads.t)[asked.lead_row]
     logs = book.opportunity_logs
     own = logs.pairs.codes(asked.rep, asked.account)
-    start, stop = logs.closed["own"].span(own, asked.t)
+    start, stop = logs.closed["own"].span(own, asked.t, before=True)
     opened = logs.opened["own"].count(own, asked.t)
     pairs, rates = book.offer_logs.rep_account
     accepted, decided = rates.accept.before(pairs.codes(asked.rep, asked.account), asked.t)

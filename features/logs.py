@@ -105,7 +105,7 @@ class OpportunityLogs:
         index = Index("opportunity", frame["opportunity_id"].to_numpy())
         account, rep = book.account_index.find(frame["account_id"]), book.rep_index.find(frame["rep_id"])
         opened, closed = born(frame, "opened_at"), instants(frame, "closed_at")
-        closed = np.where(closed == NAT, NAT, later(closed, instants(frame, "known_at")))
+        closed = np.where(closed == NAT, NAT, later(closed, opened))
         pairs = Pairs(rep, account, len(book.account_index))
         keys = {"account": (account, len(book.account_index)), "own": (pairs.members, len(pairs))}
         outcome = texts(frame, "outcome")

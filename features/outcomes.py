@@ -138,17 +138,23 @@ def read_outcomes(
         due = _due(tables, config, rep, offered)
     answered = instants(offers, "answered_at")
     answered = np.where((answer != OPEN) & (answered == NAT), due, answered)
-    answered = np.where(answer == OPEN, NAT, later(answered, np.where(answer == OPEN, NAT, seen)))
+    known = later(offered, seen)
+    # Nothing is known of an offer before the offer is.
+    answered = np.where(answer == OPEN, NAT, later(answered, known))
     converted, converted_known, opportunity = _conversions(tables, config, offers, offered, rep, lead_account[lead])
     won, won_known = _wins(tables, opportunity)
     within = config.labels.converted.within.microseconds
     return Outcomes(
-        offer_id=texts(offers, "offer_id"), lead=lead, rep=rep, offered=offered, known=later(offered, seen),
+        offer_id=texts(offers, "offer_id"), lead=lead, rep=rep, offered=offered, known=known,
         answer=answer, answered=answered, due=due,
-        converted=converted, converted_known=converted_known, convert_due=offered + within,
-        won=won, won_known=won_known, won_due=offered + config.labels.won.within.microseconds,
+        converted=converted, converted_known=_not_before(known, converted_known), convert_due=offered + within,
+        won=won, won_known=_not_before(known, won_known), won_due=offered + config.labels.won.within.microseconds,
         propensity=numbers(offers, "propensity"), policy=texts(offers, "policy"),
     )  # fmt: skip
+
+
+def _not_before(known: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.where(at == NAT, NAT, later(at, known))
 
 
 def _due(tables: Tables, config: Config, rep: np.ndarray, offered: np.ndarray) -> np.ndarray:
