@@ -219,7 +219,7 @@ def _localised(local: pa.Array, zone: str | None) -> Read:
     second = wall.dt.tz_localize(zone, ambiguous=np.zeros(len(wall), bool), nonexistent="NaT")
     skipped = there & first.isna().to_numpy()
     twice = there & ~skipped & (first != second).to_numpy()
-    values = pa.Array.from_pandas(first.dt.tz_convert("UTC")).cast(_INSTANT)
+    values = pa.array(first.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(pa.timestamp("us")).cast(_INSTANT)
     return Read(
         values,
         (

@@ -82,7 +82,7 @@ class _Run:
             stem = self.files.get(name.lower())
             if stem is None:
                 self._create(name, pa.table({c: pa.array([], pa.string()) for c in columns}))
-                self.lineage.absent_file(name)
+                self.lineage.absent_file(name, columns)
                 continue
             there = {c.lower() for c in self.sources[stem].cells.column_names}
             for column in (c for c in columns if c.lower() not in there):
@@ -113,7 +113,10 @@ class _Run:
             raise MappingError(f"{where}: {_first_line(error)}", field="mapping") from error
 
     def _check_one_select(self, step: Step) -> None:
-        for what, sql in [("", step.query), *((c.reason, c.query) for c in (*step.leaves_out, *step.makes))]:
+        for what, sql in [
+            ("", step.query),
+            *((c.reason, c.query) for c in (*step.leaves_out, *step.makes, *step.takes)),
+        ]:
             where = f"{self._where(step)}{f', {what!r}' if what else ''}"
             statements = self._statements(sql, where)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -142,10 +145,10 @@ class _Run:
             self._account(step, self._rows_of(step.name, step))
             return
         cells = self._fetched(query, self._where(step))
-        absent = self.lineage.absent_for(step.name)
+        absent = self._absent_bases(step)
         self._account(step, cells.num_rows)
         if not cells.num_rows and absent:
-            self.done.because[step.name] = self.done.missing[step.name] = f"not there: {', '.join(absent)}"
+            self.done.because[step.name] = f"not there: {', '.join(absent)}"
             return
         self.done.tables[step.name] = RawTable(step.name, self._without_empty(step, cells), self.plan.path)
 
@@ -160,17 +163,31 @@ class _Run:
         ]
         return cells.select(kept)
 
+    def _absent_bases(self, step: Step) -> list[str]:
+        """The files that a table's rows come from, when none of them is there; [] when one is."""
+        steps = {s.name: s for s in self.plan.steps if not s.table}
+        bases, todo = [], list(step.one_row_per)
+        while todo:
+            name = todo.pop()
+            if name in steps:
+                todo += steps[name].one_row_per
+            else:
+                bases.append(name)
+        return sorted(bases) if all(self.lineage.is_absent(b) for b in bases) else []
+
     def _rows_of(self, name: str, step: Step) -> int:
         return self._one(self._execute(f"SELECT count(*) FROM {_quoted(name)}", self._where(step)))  # noqa: S608
 
     def _one(self, result: duckdb.DuckDBPyConnection) -> int:
-        row = result.fetchone()
-        return int(row[0] or 0) if row else 0
+        rows = result.fetchall()  # to the end, or DuckDB holds the connection for the rest
+        return int(rows[0][0] or 0) if rows else 0
 
     def _account(self, step: Step, rows: int) -> None:
         """Say how many rows were left out or made, and that nothing else was."""
         out = sum(self._say_count(step, c, "left out") for c in step.leaves_out)
         made = sum(self._say_count(step, c, "made") for c in step.makes)
+        for count in step.takes:
+            self._say_count(step, count, "filled with what the source does not say")
         for note in step.notes:
             self.done.warnings.append(Breach(step.name, ROW, (), None, note))
         if not step.one_row_per and not step.makes:
@@ -178,7 +195,8 @@ class _Run:
         given = sum(self._rows_of(name, step) for name in step.one_row_per)
         gap = given - out + made - rows
         if gap:
-            said = f"{given:,} in {' and '.join(step.one_row_per) or 'no source'}, {out:,} left out for a reason, {made:,} made"
+            per = " and ".join(step.one_row_per) or "no source"
+            said = f"{given:,} in {per}, {out:,} left out for a reason, {made:,} made"
             text = f"{abs(gap):,} rows {'lost' if gap > 0 else 'added'} by the mapping without a reason ({said})"
             self.done.warnings.append(Breach(step.name, ROW, (), str(abs(gap)), text))
 
@@ -191,12 +209,12 @@ class _Run:
 
     def _say_missing(self) -> None:
         for source, tables in self.lineage.absences().items():
-            self.done.missing[source] = f"nothing from it in {', '.join(tables)}" if tables else "read by no table"
+            self.done.missing[source] = f"nothing from it in {', '.join(tables)}" if tables else "it was only to link or choose rows"
 
     def _say_unread(self) -> None:
         for stem, source in self.sources.items():
             if stem.lower() not in self.lineage.read:
-                text = f"a file that the mapping reads; nothing is taken from its {source.cells.num_rows:,} rows"
+                text = f"a file that the mapping reads; its rows ({source.cells.num_rows:,}) are not taken"
                 self.done.warnings.append(Breach(source.origin, HEADER, (), source.origin, text))
 
 

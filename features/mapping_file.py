@@ -7,6 +7,7 @@
     -- one row per: Account, Lead           as many rows as these have, less those left out, and those made
     -- leaves out: deleted | SELECT count(*) FROM Account WHERE …
     -- makes: placeholders | SELECT count(*) FROM …
+    -- takes: a default for want of a value | SELECT count(*) FROM …
 
 A comment goes on in lines that begin with `--` and three spaces. `CREATE MACRO` may stand before the first step.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from features.errors import MappingError
 from features.schema import TABLES
 
-_DIRECTIVE = re.compile(r"^--\s*(source|note|step|table|one row per|leaves out|makes):\s*(.*?)\s*$")
+_DIRECTIVE = re.compile(r"^--\s*(source|note|step|table|one row per|leaves out|makes|takes):\s*(.*?)\s*$")
 _CONTINUED = re.compile(r"^--\s{3,}(.*?)\s*$")
 _SOURCE = re.compile(r"^(?P<name>[^(]+?)\s*\((?P<columns>[^)]*)\)$")
 
@@ -46,6 +47,7 @@ class Step:
     one_row_per: tuple[str, ...] = ()
     leaves_out: list[Count] = field(default_factory=list)
     makes: list[Count] = field(default_factory=list)
+    takes: list[Count] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -102,7 +104,8 @@ def parse_mapping(text: str, path: str) -> MappingFile:
         elif kind == "one row per":
             step.one_row_per = tuple(n.strip() for n in value.split(","))
         else:
-            (step.leaves_out if kind == "leaves out" else step.makes).append(_count(value, kind, where))
+            counts = {"leaves out": step.leaves_out, "makes": step.makes, "takes": step.takes}[kind]
+            counts.append(_count(value, kind, where))
     _close(found, step, sql)
     if not any(s.table for s in found.steps):
         message = f"{path} fills no table: put '-- table: accounts' (and so on) over each SELECT."

@@ -132,7 +132,8 @@ def _write_csv(name: str, frame: pd.DataFrame, path: Path) -> None:
 
 def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        instants = pa.Array.from_pandas(values).cast(pa.timestamp("us", tz="UTC"))
+        naive = pa.array(values.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(pa.timestamp("us"))
+        instants = naive.cast(pa.timestamp("us", tz="UTC"))
         if bool((values.dt.floor("s") == values)[values.notna()].all()):
             instants = instants.cast(pa.timestamp("s", tz="UTC"))
         return pd.Series(pc.strftime(instants, "%Y-%m-%dT%H:%M:%SZ").to_pandas(), dtype="str")
