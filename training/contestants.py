@@ -1,0 +1,93 @@
+"""Who runs against whom: the product, the rules, the baselines and the ablations, fitted at the same cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from features.matrix import Matrix
+from models.baselines import BASELINES, RULES_BASELINE
+from models.labels import Labels
+from models.product import fit_product
+from models.recipe import Recipe
+from models.scores import Scores
+
+RANKER = "ranker"
+RULES = RULES_BASELINE
+ABLATIONS = ("graph", "timing", "behaviour")
+TITLES = {
+    RANKER: "Callsheet ranker",
+    RULES: "Rules: owner, else territory",
+    "random": "Random",
+    "round_robin": "Round robin",
+    "account_owner": "Account owner",
+    "territory": "Territory",
+    "rep_past_rate": "Rep's past rate",
+    "logistic": "Logistic regression",
+    "pointwise_lightgbm": "Pointwise LightGBM",
+    "without_graph": "Ranker without the contact graph",
+    "without_timing": "Ranker without timing",
+    "without_behaviour": "Ranker without behaviour",
+}
+NOTES = {
+    RULES: "What serves when no model does: the account's owner, else a rep of the territory, else a hash of the ids.",
+    "random": "A seeded lottery. Whatever does not beat it has learned nothing.",
+    "round_robin": "Whoever has waited longest for a lead.",
+    "account_owner": "The account's owner first.",
+    "territory": "A rep whose territory holds the account first.",
+    "rep_past_rate": "The rep with the best (shrunk) record so far, whatever the lead.",
+    "logistic": "Logistic regression on the same features.",
+    "pointwise_lightgbm": "LightGBM that predicts each outcome by itself, without groups, start or pooling.",
+    "without_graph": "The same recipe, not told of the contact graph: the difference is what the graph is worth.",
+    "without_timing": "The same recipe, not told of meetings and touches: the difference is what timing is worth.",
+    "without_behaviour": "The same recipe, not told what contacts did: the difference is what behaviour is worth.",
+}
+
+
+class Fitted(Protocol):
+    """Whatever scores a matrix."""
+
+    def predict(self, matrix: Matrix) -> Scores:
+        """Scores of n pairs."""
+
+
+Fit = Callable[[Matrix, Labels, Matrix, Labels], Fitted]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One recipe of the run: `kind` is ranker, rules, baseline or ablation."""
+
+    key: str
+    kind: str
+    fit: Fit
+
+    @property
+    def title(self) -> str:
+        """The recipe's name in words."""
+        return TITLES.get(self.key, self.key.replace("_", " ").capitalize())
+
+
+def contestants(recipe: Recipe) -> tuple[Contestant, ...]:
+    """The ranker first, then rules, baselines and ablations; baselines have their own fixed seeds."""
+    made = [Contestant(RANKER, "ranker", _product(recipe)), Contestant(RULES, "rules", _baseline(RULES))]
+    made += [Contestant(name, "baseline", _baseline(name)) for name in BASELINES if name != RULES]
+    for family in ABLATIONS:
+        less = recipe.but(drop=tuple(sorted({*recipe.drop, family})))
+        made.append(Contestant(f"without_{family}", "ablation", _product(less)))
+    return tuple(made)
+
+
+def _product(recipe: Recipe) -> Fit:
+    def fit(train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels) -> Fitted:
+        return fit_product(recipe, train, labels, calibrate, calibrate_labels)
+
+    return fit
+
+
+def _baseline(name: str) -> Fit:
+    def fit(train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels) -> Fitted:
+        return BASELINES[name]().fit(train, labels, calibrate, calibrate_labels)
+
+    return fit

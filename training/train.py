@@ -1,0 +1,171 @@
+"""One training: offers in; a ranker judged beside its baselines, tracked as a run, and registered as the challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from features.book import Book
+from features.config import Config
+from features.engine import Engine
+from features.snapshot import Snapshot
+from models.product import Product, fit_product
+from models.recipe import Recipe
+from training.blocks import CUTS, Cut, final_cut, rolling_cuts
+from training.contestants import Contestant, contestants
+from training.evaluate import Predictions, evaluate
+from training.examples import Examples, gather
+from training.pool import REPLICATES, Pool
+from training.record import Record, write_run
+from training.results import Row, not_beaten, sentence, table
+from training.tracking import Store
+
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training made.
+
+    version       the registered version, "1", "2", …, alias challenger; run_id: its MLflow run
+    content_hash  of the product; model_dir: its files, HOME/models/<content_hash>
+    table         every recipe beside the ranker, the ranker first, metric by metric
+    sentence      what the run shows; beaten_by: recipes that the ranker does not beat by more than chance
+    counts        how many offers each rule took; seconds: where the time went
+    """
+
+    version: str
+    run_id: str
+    content_hash: str
+    model_dir: Path
+    table: tuple[Row, ...]
+    sentence: str
+    beaten_by: tuple[str, ...]
+    counts: Mapping[str, int]
+    seconds: Mapping[str, float]
+
+
+@dataclass
+class Clock:
+    """Seconds by part of the work."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the block's time to a part."""
+        begun = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begun
+
+
+def train(
+    snapshot: Snapshot,
+    config: Config,
+    home: Path,
+    *,
+    recipe: str | Recipe = "standard",
+    seed: int = 0,
+    source: str = "",
+    progress: bool = True,
+    cuts: int = CUTS,
+    replicates: int = REPLICATES,
+) -> TrainResult:
+    """Fit the recipe, its baselines and ablations at rolling cuts, log it all, refit on everything and register that.
+
+    snapshot   the CRM; its `now` is the last cut, and what is known by then
+    home       where MLflow's store and the model's files go; nothing is written elsewhere
+    recipe     a preset's name or a recipe
+    seed       of sampling, in fits and in the bootstrap: same data, recipe and seed, same content hash
+    source     what to call the data in the run; credentials in an address are left out
+    progress   show a progress bar on stderr
+    Raises     NotEnoughData with numbers, before anything is logged; UsageError for an unknown recipe
+    Cost       features once for all offers; then the fits, some ten recipes at each cut
+    """
+    chosen = (Recipe.preset(recipe) if isinstance(recipe, str) else recipe).but(seed=seed)
+    clock = Clock()
+    with clock.part("features"):
+        book = Book.of(snapshot, config)
+        examples = gather(book, Engine(book, config))
+        rolling = rolling_cuts(examples, config, book.now, cuts)
+        last = final_cut(examples, config, book.now)
+    order = contestants(chosen)
+    with _bar(progress, len(order) * len(rolling) + 1) as tick:
+        pool = _run(order, examples, rolling, clock, tick)
+        tick(f"{order[0].title}, on all data")
+        with clock.part("fits"):
+            product = _refit(chosen, examples, last, snapshot)
+    folder = home.resolve() / "models" / product.content_hash
+    product.save(folder)
+    with clock.part("metrics"):
+        draw = pool.draw(seed, replicates)
+        measured = {name: evaluate(pool.board, said, draw) for name, said in pool.said.items()}
+    rows = table(order, measured)
+    record = Record(
+        snapshot=snapshot, config=config, recipe=chosen, seed=seed, source=source, examples=examples, cuts=rolling,
+        final=last, order=order, pool=pool, draw=draw, measured=measured, rows=rows, product=product, folder=folder,
+    )  # fmt: skip
+    begun = perf_counter()
+    run_id, version = write_run(Store(home), record, clock.seconds)
+    clock.seconds["tracking"] = perf_counter() - begun
+    return TrainResult(
+        version=version, run_id=run_id, content_hash=product.content_hash, model_dir=folder, table=rows,
+        sentence=sentence(order, measured), beaten_by=not_beaten(order, measured), counts=record.counts,
+        seconds=clock.seconds,
+    )  # fmt: skip
+
+
+def _run(order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], clock: Clock, tick: Tick) -> Pool:
+    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows."""
+    said: dict[str, list[Predictions]] = {one.key: [] for one in order}
+    for cut in cuts:
+        with clock.part("features"):
+            blocks = (cut.train, cut.calibrate, cut.test)
+            train_rows, calibrate_rows, test_rows = (examples.matrix.take(block.rows) for block in blocks)
+        for one in order:
+            tick(f"{one.title}, as of {cut.day}")
+            with clock.part("fits"):
+                fitted = one.fit(train_rows, cut.train.labels, calibrate_rows, cut.calibrate.labels)
+            with clock.part("metrics"):
+                scores = fitted.predict(test_rows)
+                said[one.key].append(Predictions(scores.score, scores.p_accept, scores.p_convert))
+    joined = {
+        key: Predictions(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "p_accept", "p_convert")))
+        for key, parts in said.items()
+    }
+    return replace(Pool.of(examples, cuts), said=joined)
+
+
+def _refit(recipe: Recipe, examples: Examples, cut: Cut, snapshot: Snapshot) -> Product:
+    """The recipe as it was judged, fitted at the final cut: what will serve."""
+    return fit_product(
+        recipe, examples.matrix.take(cut.train.rows), cut.train.labels,
+        examples.matrix.take(cut.calibrate.rows), cut.calibrate.labels,
+        about={"data_fingerprint": snapshot.fingerprint, "cut": cut.day, "missing": dict(snapshot.missing)},
+    )  # fmt: skip
+
+
+@contextmanager
+def _bar(shown: bool, total: int) -> Iterator[Tick]:
+    """A progress bar on stderr; each call of what it yields names the next step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task("training", total=total)
+        done = -1
+
+        def tick(words: str) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, description=f"{words:<52.52}")
+
+        yield tick
+        bar.update(task, completed=total)
