@@ -84,7 +84,7 @@ class Wall:
             ):
                 if allowed:
                     wanted = {name.casefold() for name in allowed}
-                    table[place, :-1] &= [word.casefold() in wanted for word in words]
+                    table[place, :-1] &= np.array([word.casefold() in wanted for word in words], bool)
                     table[place, -1] &= self.lenient
 
     # -- judging ----------------------------------------------------------------------------------------------------
