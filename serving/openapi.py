@@ -1,0 +1,112 @@
+"""The OpenAPI document: every route, what it takes, and every status it answers with, from the one list of routes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from serving.routes import EVERYWHERE, ROUTES, WITH_BODY, Route
+from serving.wire import ErrorAnswer
+
+REFERENCE = "#/components/schemas/{model}"
+
+ABOUT = """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons.
+
+Bodies are JSON objects; a field that is not listed is refused. Every refusal is
+`{"error": {"code", "message", "field"}}`: match on `code`, it is stable. Answers are advice: nothing is offered."""
+
+MEANINGS = {
+    200: "The answer.",
+    400: "The body is not what the route takes.",
+    404: "An id that is not in the data.",
+    405: "Another method than this one.",
+    408: "The body came too slowly.",
+    409: "Commits need the ledger; on a snapshot answers are advice.",
+    413: "The body is too large.",
+    415: "Not JSON in UTF-8.",
+    431: "The headers are too large.",
+    500: "It broke; the request id finds it in the log.",
+    503: "Not ready, or too slow; try again.",
+}
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """The document, OpenAPI 3.1."""
+    asks = [(r.ask, "validation") for r in ROUTES.values() if r.ask]
+    answers = [(r.answer, "serialization") for r in ROUTES.values() if r.answer]
+    wanted: Any = [*asks, *answers, (ErrorAnswer, "serialization")]
+    references, schemas = models_json_schema(wanted, ref_template=REFERENCE)
+
+    def reference(model: Any, mode: Any) -> dict[str, Any]:
+        return references[model, mode]
+
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Callsheet", "version": _version(), "description": ABOUT, "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": "."}],
+        "tags": [{"name": "Ask"}, {"name": "Operate"}],
+        "paths": {route.path: {route.method.lower(): _operation(route, reference)} for route in ROUTES.values()},
+        "components": {
+            "schemas": schemas["$defs"],
+            "responses": {
+                str(status): _error(status, codes, reference(ErrorAnswer, "serialization"))
+                for status, codes in _codes().items()
+            },
+        },
+    }
+
+
+def _operation(route: Route, reference: Any) -> dict[str, Any]:
+    schema = reference(route.answer, "serialization") if route.answer else None
+    if schema is None:
+        schema = {"type": "object"} if route.media == "application/json" else {"type": "string"}
+    statuses = {*EVERYWHERE, *(WITH_BODY if route.ask else ()), *(status for status, _ in route.errors)}
+    ok = {
+        "description": MEANINGS[200],
+        "headers": {"x-request-id": {"schema": {"type": "string"}}},
+        "content": {route.media: {"schema": schema}},
+    }
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "description": _describe(route),
+        "operationId": route.path.strip("/").replace(".", "_"),
+        "tags": [route.tag],
+        "responses": {"200": ok} | {str(s): {"$ref": f"#/components/responses/{s}"} for s in sorted(statuses)},
+    }
+    if route.ask:
+        content = {"application/json": {"schema": reference(route.ask, "validation")}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _describe(route: Route) -> str:
+    own = [f"{status}: {', '.join(f'`{c}`' for c in codes)}" for status, codes in route.errors]
+    said = route.ask.__doc__ if route.ask and route.ask.__doc__ else route.summary
+    return said.strip() + (f"\n\nIts own refusals: {'; '.join(own)}." if own else "")
+
+
+def _codes() -> dict[int, tuple[str, ...]]:
+    found: dict[int, list[str]] = {}
+    listed = [*EVERYWHERE.items(), *WITH_BODY.items(), *(e for r in ROUTES.values() for e in r.errors)]
+    for status, codes in listed:
+        found.setdefault(status, []).extend(code for code in codes if code not in found.get(status, ()))
+    return {status: tuple(codes) for status, codes in sorted(found.items())}
+
+
+def _error(status: int, codes: tuple[str, ...], schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": f"{MEANINGS[status]} Codes: {', '.join(codes)}.",
+        "headers": {"x-request-id": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _version() -> str:
+    try:
+        return version("callsheet")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,312 @@
+"""Recommendations without HTTP: which reps for a lead, which leads for a rep, what a pair scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from features.book import Book
+from features.catalogue import FEATURE_VERSION
+from features.config import Config
+from features.eligibility import RULES as REFUSALS
+from features.eligibility import objects, refusals
+from features.engine import Engine
+from features.errors import UnknownId
+from features.matrix import Matrix
+from models.product import Product
+from models.reasons import explain
+from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
+from models.value import expected_value
+from serving.ladder import Standing
+
+log = logging.getLogger(__name__)
+
+#: Eligible candidates that one answer scores; of more leads the newest are taken, of more reps the first by id.
+SCORED: Final = 2_000
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Scored pairs: (n,) each, NaN where rules rank; rung of the best."""
+
+    score: np.ndarray
+    p_accept: np.ndarray
+    p_convert: np.ndarray
+    value: np.ndarray
+    rung: str
+    reason: str | None
+    matrix: Matrix | None = None
+    product: Product | None = None
+
+    def best(self, ids: np.ndarray, k: int) -> np.ndarray:
+        """Positions of the first k of n: by expected value where there is one, then by score; ties by id."""
+        value = np.where(np.isnan(self.value), -np.inf, self.value)
+        return np.lexsort((ids, -self.score, -value))[:k]
+
+
+class Recommender:
+    """Answers from one book under one configuration; `standing` is replaced as a whole when another model serves.
+
+    now   the instant of every answer that names no other: the book's own
+    """
+
+    def __init__(self, book: Book, config: Config, standing: Standing) -> None:
+        self.book, self.config, self.now = book, config, book.now
+        self.standing = standing
+
+    @property
+    def standing(self) -> Standing:
+        """What answers now."""
+        return self._served[0]
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        product = standing.product
+        engine = Engine(self.book, self.config, product.vocabulary if product else None)
+        self._served = standing, engine  # one reference: an answer never mixes two models
+
+    @cached_property
+    def open_leads(self) -> np.ndarray:
+        """Codes of the leads that are open now."""
+        return self.book.open_leads(self.now)
+
+    def warm(self) -> None:
+        """Build what the first answers would have to wait for."""
+        if len(self.book.rep_ids):
+            self.leads_for_rep(str(self.book.rep_ids[0]), 1)
+        if len(self.book.lead_ids):
+            self.reps_for_lead(str(self.book.lead_ids[-1]), 1)
+
+    # -- the three questions ----------------------------------------------------------------------------------------
+
+    def reps_for_lead(self, lead_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
+        """Rank the reps who may take a lead. Raises UnknownId. Cost: features and model of the eligible reps."""
+        book = self.book
+        lead = np.full(len(book.rep_ids), book.lead_index.code(lead_id, "lead_id"), np.int64)
+        rep = np.arange(len(book.rep_ids), dtype=np.int64)
+        return {"lead_id": lead_id} | self._ranked("rep_id", lead, rep, k, reasons)
+
+    def leads_for_rep(self, rep_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
+        """Rank the open leads that a rep may take. Raises UnknownId."""
+        lead = self.open_leads
+        rep = np.full(len(lead), self.book.rep_index.code(rep_id, "rep_id"), np.int64)
+        return {"rep_id": rep_id} | self._ranked("lead_id", lead, rep, k, reasons)
+
+    def score_pairs(
+        self, lead_ids: Sequence[str], rep_ids: Sequence[str], as_of: Sequence[int | None] | np.ndarray | None = None
+    ) -> Answer:
+        """Score n pairs, each as of its instant (int64 microseconds UTC; None: the lead's creation), in their order.
+
+        A refused pair has its rule and no scores; where no model serves, no pair has any.
+        Raises UnknownId, whose field names the pair: pairs[3].lead_id.
+        """
+        book, (standing, engine) = self.book, self._served
+        lead, rep = _codes(book, lead_ids, rep_ids)
+        t = book.leads.born[lead].copy()
+        if as_of is not None:
+            given = [i for i, at in enumerate(as_of) if at is not None]
+            t[given] = [as_of[i] for i in given]
+        refused = refusals(book, self.config, lead, rep, t)
+        numbers = np.full((4, len(lead)), np.nan)
+        rows = np.flatnonzero(refused == 0)
+        reason = standing.reason
+        if len(rows) and standing.product is not None:
+            order = self._by_model(
+                standing.product, standing, engine.matrix_of(lead[rows], rep[rows], t[rows]), lead[rows], t[rows]
+            )
+            numbers[:, rows] = order.score, order.p_accept, order.p_convert, order.value
+        items = [
+            {
+                "lead_id": str(lead_ids[i]), "rep_id": str(rep_ids[i]), "as_of": iso(int(t[i])),
+                "eligible": bool(refused[i] == 0), "rule": REFUSALS[refused[i] - 1] if refused[i] else None,
+                "score": _null(numbers[0, i]), "p_accept": _null(numbers[1, i]),
+                "p_convert": _null(numbers[2, i]), "expected_value": _null(numbers[3, i]),
+            }
+            for i in range(len(lead))
+        ]  # fmt: skip
+        return self._said(standing, standing.rung, reason) | {"items": items}
+
+    # -- ranking ----------------------------------------------------------------------------------------------------
+
+    def _ranked(self, ranked: str, lead: np.ndarray, rep: np.ndarray, k: int, reasons: bool) -> Answer:
+        """Filter, score and sort the pairs; `ranked` names the side that differs among them."""
+        standing, engine = self._served
+        t = np.full(len(lead), self.now, np.int64)
+        refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
+        rows = self._newest(np.flatnonzero(refused == 0), lead)
+        lead, rep, t = lead[rows], rep[rows], t[rows]
+        order = self._order(standing, engine, lead, rep, t)
+        # Codes are in the order of ids, so they break ties as ids do.
+        best = order.best(rep if ranked == "rep_id" else lead, k)
+        ids = self.book.rep_ids if ranked == "rep_id" else self.book.lead_ids
+        codes = rep if ranked == "rep_id" else lead
+        said = self._reasons(order, best) if reasons else [[] for _ in best]
+        items = [
+            {
+                "rank": place + 1, ranked: str(ids[codes[i]]), "offer_id": None, "score": float(order.score[i]),
+                "p_accept": _null(order.p_accept[i]), "p_convert": _null(order.p_convert[i]),
+                "expected_value": _null(order.value[i]), "reasons": said[place],
+            }
+            for place, i in enumerate(best.tolist())
+        ]  # fmt: skip
+        return self._said(standing, order.rung, order.reason) | {
+            "decision_id": None, "advice_only": True, "candidates": len(refused), "refused": _counted(refused),
+            "scored": len(rows), "items": items,
+        }  # fmt: skip
+
+    def _newest(self, rows: np.ndarray, lead: np.ndarray) -> np.ndarray:
+        if len(rows) <= SCORED:
+            return rows
+        newest = np.lexsort((lead[rows], -self.book.leads.born[lead[rows]]))[:SCORED]
+        return np.sort(rows[newest])
+
+    def _order(self, standing: Standing, engine: Engine, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> Order:
+        """Scores by the best rung that answers: the model, else the rules, else the hash of the ids alone."""
+        reason = standing.reason
+        product = standing.product
+        if not len(lead):
+            none = np.empty(0)
+            return Order(none, none, none, none, standing.rung, reason)
+        try:
+            matrix = engine.matrix_of(lead, rep, t)
+        except Exception as error:
+            log.exception("Features could not be made")
+            score = rendezvous(self.book.lead_ids[lead], self.book.rep_ids[rep])
+            return _by_rule(score, HASH, f"features could not be made: {type(error).__name__}")
+        own = objects(self.book, lead)
+        if product is not None and not own.all():
+            try:
+                return self._mixed(product, standing, matrix, lead, t, own)
+            except Exception as error:
+                log.exception("The model could not answer")
+                reason = f"model {standing.version} could not answer: {type(error).__name__}"
+        elif product is not None:
+            reason = "the contact objects to profiling, so no model scores the lead"
+        rung, score = rank_by_rules(matrix)
+        return _by_rule(score, str(rung[np.argmax(score)]), reason, matrix)
+
+    def _mixed(
+        self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray, own: np.ndarray
+    ) -> Order:
+        """The model's order; leads whose contact objects to profiling come after it, by rule, unseen by the model."""
+        if not own.any():
+            return self._by_model(product, standing, matrix, lead, t)
+        seen = np.flatnonzero(~own)
+        order = self._by_model(product, standing, matrix.take(seen), lead[seen], t[seen])
+        numbers = np.full((4, len(lead)), np.nan)
+        numbers[:, seen] = order.score, order.p_accept, order.p_convert, order.value
+        unseen = np.flatnonzero(own)
+        numbers[0, unseen] = rank_by_rules(matrix.take(unseen))[1]
+        return Order(*numbers, standing.rung, standing.reason, matrix, product)
+
+    def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
+        said = product.predict(matrix)
+        worth = self.config.value
+        amount = self.book.mean_amount(self.book.leads.solution[lead], t) if worth.amount else np.zeros(len(lead))
+        value = expected_value(said.p_accept, said.p_convert, amount, worth)
+        return Order(said.score, said.p_accept, said.p_convert, value, standing.rung, standing.reason, matrix, product)
+
+    def _reasons(self, order: Order, rows: np.ndarray) -> list[list[Answer]]:
+        """Why, for the rows that are shown; a row that no model scored has none."""
+        said: list[list[Answer]] = [[] for _ in rows]
+        product, matrix = order.product, order.matrix
+        scored = np.flatnonzero(~np.isnan(order.value[rows]))
+        if product is None or matrix is None or not len(scored):
+            return said
+        shown = matrix.take(rows[scored])
+        facts = [self._facts(str(lead), str(rep)) for lead, rep in zip(shown.lead_id, shown.rep_id, strict=True)]
+        try:
+            explained = explain(product, shown, facts)
+        except Exception:
+            log.exception("The model could not be explained")  # the order stands without its reasons
+            return said
+        for place, reasons in zip(scored.tolist(), explained, strict=True):
+            said[place] = [{"feature": r.feature, "effect": r.effect, "text": r.text} for r in reasons]
+        return said
+
+    def _facts(self, lead_id: str, rep_id: str) -> dict[str, str | None]:
+        """What a person calls the parts of a pair."""
+        book = self.book
+        lead, rep = np.array([book.lead_index.code(lead_id)]), book.rep_index.code(rep_id)
+        now = np.array([self.now])
+        account, contact = int(book.account_of(lead, now)[0]), book.leads.contact[lead]
+        title = int(book.contacts.title.read(contact, now, latest=True)[0])
+        solution = int(book.leads.solution[lead[0]])
+        return {
+            "account": book.accounts.name[account] if account >= 0 else None,
+            "rep": book.reps.name[rep],
+            "contact": f"the {book.contacts.titles.values[title]}" if title >= 0 else None,
+            "solution": book.solutions.values[solution] if solution >= 0 else None,
+            "timezone": book.reps.timezone[rep] or self.config.timezone or "UTC",
+        }
+
+    # -- what every answer names ------------------------------------------------------------------------------------
+
+    def _said(self, standing: Standing, rung: str, reason: str | None) -> Answer:
+        by_model = rung not in (OWNER_TERRITORY, HASH)
+        return {
+            "as_of": iso(self.now), "policy": "champion" if rung == "champion" else "fallback", "rung": rung,
+            "degraded": reason is not None, "degraded_reason": reason,
+            "model_version": standing.version if by_model else None, "feature_version": FEATURE_VERSION,
+        }  # fmt: skip
+
+    def model(self) -> Answer:
+        """What serves now, and how well it did when it was judged."""
+        standing, release = self.standing, self.standing.release
+        card = standing.product.card if standing.product else {}
+        shown = ("recipe", "heads", "rounds", "rows", "behaviour", "about", "lightgbm")
+        return self._said(standing, standing.rung, standing.reason) | {
+            "revision": release.revision if release else None,
+            "content_hash": standing.product.content_hash if standing.product else None,
+            "market_fingerprint": self.config.market_fingerprint,
+            "promoted_at": release.promoted_at.strftime("%Y-%m-%dT%H:%M:%SZ") if release else None,
+            "reason": release.reason if release else None, "forced": bool(release and release.forced),
+            "gate": dict(release.gate) if release else {}, "card": {k: card[k] for k in shown if k in card},
+            "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self.open_leads),
+        }  # fmt: skip
+
+
+def iso(micros: int) -> str:
+    """An instant (microseconds since the epoch) as ISO 8601 in UTC."""
+    at = EPOCH + timedelta(microseconds=micros)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if at.microsecond else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def micros(at: datetime) -> int:
+    """An instant with a zone as microseconds since the epoch."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def _by_rule(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | None = None) -> Order:
+    none = np.full(len(score), np.nan)
+    return Order(score, none, none, none, rung, reason, matrix)
+
+
+def _counted(refused: np.ndarray) -> dict[str, int]:
+    """How many each rule refused, in the order of the rules."""
+    counts = np.bincount(refused, minlength=len(REFUSALS) + 1)
+    return {rule: int(n) for rule, n in zip(REFUSALS, counts[1:], strict=True) if n}
+
+
+def _codes(book: Book, lead_ids: Sequence[str], rep_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    found = []
+    for index, ids, name in ((book.lead_index, lead_ids, "lead_id"), (book.rep_index, rep_ids, "rep_id")):
+        try:
+            found.append(index.codes(ids))
+        except UnknownId:
+            for place, value in enumerate(ids):
+                index.code(value, f"pairs[{place}].{name}")  # raises, naming the pair
+    return found[0], found[1]
+
+
+def _null(number: float) -> float | None:
+    return None if number != number else float(number)

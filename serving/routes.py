@@ -1,0 +1,82 @@
+"""Every route that the service answers, once: the edge lets nothing else in, the OpenAPI document names just these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import BaseModel
+
+from serving.wire import (
+    LeadsAnswer,
+    LeadsAsk,
+    ModelAnswer,
+    RepsAnswer,
+    RepsAsk,
+    ScoreAnswer,
+    ScoreAsk,
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route.
+
+    ask      the body that it takes; None: no body
+    answer   the JSON that it gives with 200; None: text of `media`
+    errors   the codes of what it may answer instead, by status; what the edge says to anyone is not repeated here
+    """
+
+    path: str
+    method: Literal["GET", "POST"]
+    summary: str
+    ask: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    media: str = "application/json"
+    errors: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    tag: str = "Ask"
+
+
+_ADVICE: Final = (409, ("commit_unavailable",))
+
+ROUTES: Final[dict[str, Route]] = {
+    route.path: route
+    for route in (
+        Route(
+            "/recommend_reps", "POST", "Who should get this lead?", RepsAsk, RepsAnswer,
+            errors=((404, ("lead_unknown", "contact_unknown", "account_unknown")), _ADVICE),
+        ),
+        Route(
+            "/recommend_leads", "POST", "What should this rep do now? The call sheet.", LeadsAsk, LeadsAnswer,
+            errors=((404, ("rep_unknown",)), _ADVICE),
+        ),
+        Route(
+            "/score", "POST", "Score pairs of lead and rep.", ScoreAsk, ScoreAnswer,
+            errors=((404, ("lead_unknown", "rep_unknown")),),
+        ),
+        Route("/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer),
+        Route("/livez", "GET", "The process is alive.", media="text/plain", tag="Operate"),
+        Route("/healthz", "GET", "The process is alive.", media="text/plain", tag="Operate"),
+        Route(
+            "/readyz", "GET", "Data and models are loaded; send requests.", media="text/plain", tag="Operate",
+            errors=((503, ("not_ready",)),),
+        ),
+        Route("/metrics", "GET", "Prometheus metrics.", media="text/plain", tag="Operate"),
+        Route("/docs.json", "GET", "This document.", tag="Operate"),
+        Route("/schema.json", "GET", "What BentoML's own clients read.", tag="Operate"),
+    )
+}  # fmt: skip
+
+#: What the edge may answer on any route, and to which kind of route: status -> codes.
+EVERYWHERE: Final[dict[int, tuple[str, ...]]] = {
+    405: ("method_not_allowed",),
+    431: ("headers_too_large",),
+    500: ("internal",),
+    503: ("timeout",),
+}
+WITH_BODY: Final[dict[int, tuple[str, ...]]] = {
+    400: ("json_invalid", "input_invalid", "body_incomplete"),
+    408: ("body_timeout",),
+    413: ("body_too_large",),
+    415: ("content_type", "content_encoding"),
+}

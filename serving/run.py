@@ -1,0 +1,69 @@
+"""Starts the service: BentoML's supervisor with its workers, told everything through the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+from pathlib import Path
+
+from features.config import load_config
+from features.errors import UsageError
+from features.snapshot import read_snapshot
+from serving.ledger import Ledger
+from serving.settings import WORKERS, Settings
+
+log = logging.getLogger(__name__)
+
+#: How long what is being answered may take when the service is told to stop.
+DRAIN_SECONDS = 15
+ROOT = Path(__file__).resolve().parents[1]
+#: Set before any library that reads them is imported: in a worker one request is one thread's work.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+SILENT = ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+
+
+def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, workers: int = 1) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM); what is being answered then is finished first.
+
+    What is wrong with the data, the configuration, the ledger or the port is said before a worker starts.
+    Raises TableError, ConfigError, MappingError, LedgerError, UsageError
+    """
+    check(settings, host, port)
+    prepare(settings, workers)
+    from _bentoml_impl.server.serving import serve_http
+
+    from serving.service import callsheet  # after the environment is set: BentoML reads it on import
+
+    callsheet.working_dir = str(ROOT)  # where workers import from, wherever we were started
+    callsheet.inject_config()
+    log.info("Starting %d worker%s on http://%s:%d", workers, "" if workers == 1 else "s", host, port)
+    serve_http(callsheet, host=host, port=port, timeout_graceful_shutdown=DRAIN_SECONDS)
+
+
+def check(settings: Settings, host: str, port: int) -> None:
+    """Say what would keep every worker from starting. Raises as `serve`."""
+    config = load_config(settings.config)
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        raise UsageError(f"{host!r} is no IP address; 127.0.0.1 is this machine alone.", field="--host") from None
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"Port {port} of {host} cannot be taken: {error.strerror}.", field="--port") from None
+    read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
+    ledger = Ledger.open(settings.db, settings.home)
+    log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
+    ledger.close()
+
+
+def prepare(settings: Settings, workers: int) -> None:
+    """Set the environment that the supervisor and its workers read."""
+    home = settings.home.resolve() / "bentoml"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ.update(settings.environment | {WORKERS: str(workers), "BENTOML_HOME": str(home)})
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1") | dict.fromkeys(SILENT, "true"))

@@ -1,0 +1,158 @@
+"""The one BentoML service: each route hands a checked question to the Recommender and its answer back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import bentoml
+from _bentoml_sdk import IODescriptor
+from bentoml import Service
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from features.errors import CallsheetError
+from serving import wire
+from serving.edge import PASSED, App, Edge, envelope
+from serving.openapi import document
+from serving.recommend import Answer, Recommender, micros
+from serving.settings import Settings, workers
+from serving.start import start
+
+#: Requests that one worker computes at once; LightGBM lets go of the interpreter while it predicts.
+THREADS = 4
+#: Seconds after which a request is given up; the routes take milliseconds.
+TIMEOUT = 30
+
+
+class CommitUnavailable(CallsheetError):
+    """A commit was asked of a service that has no ledger of offers."""
+
+    code = "commit_unavailable"
+    exit_code = 1
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This service answers from a snapshot, so it gives advice and makes no offers; leave commit out.",
+            field="commit",
+        )
+
+
+class _FromEdge(IODescriptor):  # type: ignore[misc]
+    """A question for BentoML's clients; here it is the one that the edge has read and checked, parsed only once."""
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Any:
+        """The checked question."""
+        return request.scope["callsheet"].ask
+
+
+def _route(ask: type[wire.Payload], answer: type[wire.Answer]) -> Any:
+    """A BentoML route that takes `ask` as the body itself and gives `answer`."""
+    question = type(ask.__name__, (_FromEdge, ask), {"__doc__": ask.__doc__, "__module__": __name__})
+    reply = type(answer.__name__, (IODescriptor, answer), {"__doc__": answer.__doc__, "__module__": __name__})
+    return bentoml.api(input_spec=question, output_spec=reply)
+
+
+def _answered(answer: Callable[[], Answer]) -> Response:
+    """The answer as JSON; what goes wrong on purpose, in the error envelope."""
+    try:
+        return _json(answer())
+    except CallsheetError as error:
+        PASSED.get().shaped = True
+        return envelope(error)
+
+
+def _json(content: Any) -> Response:
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text.encode(), media_type="application/json")
+
+
+# -- What BentoML has no place for: a route that is read, and the document of them all --------------------------------
+
+
+async def _model(request: Request) -> Response:
+    return _answered(request.app.state.recommender.model)
+
+
+async def _document(_: Request) -> Response:
+    return _json(document())
+
+
+PAGES = Starlette(routes=[Route("/model", _model), Route("/docs.json", _document)])
+
+
+@bentoml.asgi_app(PAGES, path="/")  # type: ignore[untyped-decorator]
+class Callsheet:
+    """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons."""
+
+    def __init__(self) -> None:
+        self.recommender: Recommender = start(Settings.of())
+        PAGES.state.recommender = self.recommender
+
+    def __is_ready__(self) -> bool:
+        """Whether requests are welcome: the data is loaded, or this object would not be there."""
+        return True
+
+    @_route(wire.RepsAsk, wire.RepsAnswer)  # type: ignore[untyped-decorator]
+    def recommend_reps(
+        self, lead_id: str | None, lead: wire.InlineLead | None, k: int, commit: bool, reasons: bool
+    ) -> Response:
+        """Who should get this lead?"""
+
+        def answer() -> Answer:
+            if commit:
+                raise CommitUnavailable
+            if lead is not None:
+                return self.recommender.reps_for_inline(lead.model_dump(), k, reasons=reasons)
+            return self.recommender.reps_for_lead(str(lead_id), k, reasons=reasons)
+
+        return _answered(answer)
+
+    @_route(wire.LeadsAsk, wire.LeadsAnswer)  # type: ignore[untyped-decorator]
+    def recommend_leads(self, rep_id: str, k: int, commit: bool, reasons: bool) -> Response:
+        """What should this rep do now?"""
+
+        def answer() -> Answer:
+            if commit:
+                raise CommitUnavailable
+            return self.recommender.leads_for_rep(rep_id, k, reasons=reasons)
+
+        return _answered(answer)
+
+    @_route(wire.ScoreAsk, wire.ScoreAnswer)  # type: ignore[untyped-decorator]
+    def score(self, pairs: list[wire.Pair]) -> Response:
+        """Score pairs of lead and rep."""
+        as_of = [micros(pair.as_of) if pair.as_of else None for pair in pairs]
+        leads, reps = [pair.lead_id for pair in pairs], [pair.rep_id for pair in pairs]
+        return _answered(lambda: self.recommender.score_pairs(leads, reps, as_of))
+
+
+class EdgedService(Service):  # type: ignore[misc]
+    """A BentoML service whose edge stands before everything, BentoML's own middleware included.
+
+    As one of BentoML's middlewares it would stand behind the one that makes a metric of every path ever asked for,
+    and behind the deadline, whose refusal has a shape of its own.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> App:
+        """The application that a worker runs."""
+        return Edge(super().to_asgi(is_main=is_main))
+
+
+callsheet = EdgedService(
+    name="callsheet",
+    config={
+        "workers": workers(),
+        "threads": THREADS,
+        "traffic": {"timeout": TIMEOUT},
+        "http": {"host": "127.0.0.1", "port": 3000},
+        "logging": {"access": {"enabled": False}},
+        "metrics": {"enabled": True},
+    },
+    inner=Callsheet,
+)

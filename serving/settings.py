@@ -1,0 +1,69 @@
+"""What a serving process is told, through its environment: the only way that reaches every worker of every Bento."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from features.errors import UsageError
+
+DATA, CONFIG, HOME, DB = "CALLSHEET_DATA", "CALLSHEET_CONFIG", "CALLSHEET_HOME", "CALLSHEET_DB"
+MAPPING, AS_OF, WORKERS = "CALLSHEET_MAPPING", "CALLSHEET_AS_OF", "CALLSHEET_WORKERS"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the data, the configuration, the models and the ledger are; `as_of` None: the data's latest fact."""
+
+    data: str
+    config: Path
+    home: Path
+    db: str | None = None
+    mapping: Path | None = None
+    as_of: pd.Timestamp | None = None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read them. Raises UsageError when CALLSHEET_DATA is not set or CALLSHEET_AS_OF is no instant."""
+        data = environment.get(DATA)
+        if not data:
+            raise UsageError(f"Name the data in {DATA}, or start with `callsheet serve --data D`.", field="--data")
+        as_of = environment.get(AS_OF)
+        try:
+            instant = pd.Timestamp(as_of) if as_of else None
+        except ValueError:
+            raise UsageError(f"{AS_OF} is no instant: {as_of!r}.", field="--as-of") from None
+        mapping = environment.get(MAPPING)
+        return cls(
+            data, Path(environment.get(CONFIG) or "callsheet.yaml"), Path(environment.get(HOME) or ".callsheet"),
+            environment.get(DB) or None, Path(mapping) if mapping else None, instant,
+        )  # fmt: skip
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that `of` reads back; paths made absolute, for a worker may start elsewhere."""
+        local = "://" not in self.data
+        said = {
+            DATA: str(Path(self.data).resolve()) if local else self.data,
+            CONFIG: str(self.config.resolve()),
+            HOME: str(self.home.resolve()),
+        }
+        if self.db:
+            said[DB] = self.db
+        if self.mapping:
+            said[MAPPING] = str(self.mapping.resolve()) if self.mapping.exists() else str(self.mapping)
+        if self.as_of is not None:
+            said[AS_OF] = self.as_of.isoformat()
+        return said
+
+
+def workers(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes serve. Raises UsageError for what is no number from 1 to 64."""
+    said = environment.get(WORKERS) or "1"
+    if not said.isdigit() or not 1 <= int(said) <= 64:
+        raise UsageError(f"{WORKERS} is a number from 1 to 64, not {said!r}.", field="--workers")
+    return int(said)

@@ -1,0 +1,42 @@
+"""Makes a Recommender of data, configuration and release: the same for the service and for the command line."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from features.book import Book
+from features.config import Config, load_config
+from features.snapshot import Snapshot, read_snapshot
+from serving.cache import ModelCache
+from serving.ladder import climb
+from serving.ledger import Ledger
+from serving.recommend import Recommender
+from serving.releases import Releases
+from serving.settings import Settings
+
+
+def recommender(snapshot: Snapshot, config: Config, home: Path, db: str | None = None) -> Recommender:
+    """A recommender on what is released now. Raises LedgerError when the ledger cannot be opened."""
+    ledger = Ledger.open(db, home)
+    try:
+        standing = climb(Releases(ledger), ModelCache(home), config)
+    finally:
+        ledger.close()
+    return Recommender(Book.of(snapshot, config), config, standing)
+
+
+def start(settings: Settings) -> Recommender:
+    """Load everything that a serving process needs, the model's trial beside the data, and warm it up."""
+    config = load_config(settings.config)
+    ledger = Ledger.open(settings.db, settings.home)
+    try:
+        with ThreadPoolExecutor(1) as aside:
+            climbing = aside.submit(climb, Releases(ledger), ModelCache(settings.home), config)
+            snapshot = read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
+            book = Book.of(snapshot, config)
+            made = Recommender(book, config, climbing.result())
+    finally:
+        ledger.close()
+    made.warm()
+    return made
