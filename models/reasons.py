@@ -18,7 +18,7 @@ from models.product import Product
 from models.wording import singular, value_text, when_text
 
 #: Features that tell one story: their effects add up, and the first that has a sentence tells it.
-STORIES = (
+STORIES: tuple[tuple[str, ...], ...] = (
     ("days_to_meeting", "meeting_14d", "meeting_28d"),
     ("days_since_touch", "touches_30d"),
     ("worked_within_two", "tie_distance", "tie_strength", "tie_diffusion"),
@@ -35,7 +35,7 @@ LEAST = 0.02
 _LITTLE_HELPS = frozenset({"load_share"})
 #: Sentences that deny something are true of none only, not of little.
 _DENIES = re.compile(r"\b(no|not|outside)\b")
-_STORY_OF = {name: story for story in STORIES for name in story}
+_STORY_OF: dict[str, tuple[str, ...]] = {name: story for story in STORIES for name in story}
 
 
 @dataclass(frozen=True)

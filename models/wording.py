@@ -17,7 +17,9 @@ _MONTHS = (
 
 def value_text(feature: Feature, value: float) -> str | None:
     """A known value by the feature's unit: "3", "41 %", "12 days"; None for a unit that no sentence can tell."""
-    if feature.unit in ("count", "steps", "digits"):
+    if feature.unit == "steps":
+        return str(round(value)) if round(value) else None
+    if feature.unit in ("count", "digits"):
         return "no" if round(value) == 0 else str(round(value))
     if feature.unit == "share":
         return "less than 1 %" if 0 < value < 0.01 else f"{round(100 * value)} %"

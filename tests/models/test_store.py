@@ -1,0 +1,156 @@
+"""A product on disk: what was saved comes back to the last bit, and nothing damaged reaches LightGBM."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.errors import ModelError
+from models import boosters
+from models.product import Product
+from models.store import MANIFEST, content_hash, write
+from tests.models.drawn import Drawn
+
+
+@pytest.fixture
+def saved(product: Product, tmp_path: Path) -> Path:
+    product.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_product_comes_back_to_the_last_bit(product: Product, saved: Path, later: Drawn, tmp_path: Path) -> None:
+    again = Product.load(saved, expected=product.content_hash)
+    for name in ("score", "p_accept", "p_convert"):
+        mine, theirs = getattr(product.predict(later.matrix), name), getattr(again.predict(later.matrix), name)
+        np.testing.assert_array_equal(mine, theirs)
+    rows = later.matrix.take(np.arange(20))
+    np.testing.assert_array_equal(product.contributions(rows).values, again.contributions(rows).values)
+    assert again.content_hash == product.content_hash
+    assert again.card == product.card
+    again.save(tmp_path / "copy")
+    for path in saved.iterdir():
+        assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_it_is_text_and_json_without_a_trace_of_threads(saved: Path) -> None:
+    assert {path.name for path in saved.iterdir()} == {
+        "product.json", "accept.txt", "convert.txt", "ranker.txt", MANIFEST,
+    }  # fmt: skip
+    for path in saved.iterdir():
+        assert "num_threads" not in path.read_bytes().decode("utf-8")
+
+
+def test_loading_unpickles_nothing(saved: Path) -> None:
+    seen: list[str] = []
+    sys.addaudithook(lambda event, _: seen.append(event) if event == "pickle.find_class" else None)
+    Product.load(saved)
+    assert seen == []
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+def zero(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(50) + content[150:])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def link(path: Path) -> None:
+    target = path.parent.parent / "elsewhere"
+    target.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(target)
+
+
+FILES = ("product.json", "accept.txt", "convert.txt", "ranker.txt")
+HARMS = (truncate, flip, zero, empty, remove)
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    # A manifest may end in white space, and where it lies says nothing.
+    [*itertools.product((*FILES, MANIFEST), HARMS), *itertools.product(FILES, (grow, link))],
+)
+def test_a_damaged_file_is_refused_before_lightgbm(
+    saved: Path, name: str, harm: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosters.lgb, "Booster", _reached)
+    harm(saved / name)
+    with pytest.raises(ModelError):
+        Product.load(saved)
+
+
+def _reached(*_: object, **__: object) -> None:
+    raise AssertionError("LightGBM was given a damaged model")
+
+
+def test_swapped_added_and_foreign_files_are_refused(saved: Path, product: Product) -> None:
+    accept, convert = saved / "accept.txt", saved / "convert.txt"
+    a, b = accept.read_bytes(), convert.read_bytes()
+    accept.write_bytes(b)
+    convert.write_bytes(a)
+    with pytest.raises(ModelError, match=r"(accept|convert)\.txt"):
+        Product.load(saved)
+    accept.write_bytes(a)
+    convert.write_bytes(b)
+    with pytest.raises(ModelError, match="not the 000000000000"):
+        Product.load(saved, expected="0" * 64)
+    (saved / "evil.pkl").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"evil\.pkl, unlisted"):
+        Product.load(saved)
+    with pytest.raises(ModelError, match=r"evil\.pkl"):
+        product.save(saved)
+
+
+@pytest.mark.parametrize("name", ["../product.json", "/etc/passwd", ".hidden", "a/b"])
+def test_a_manifest_names_plain_files_only(saved: Path, name: str) -> None:
+    manifest = json.loads((saved / MANIFEST).read_text())
+    manifest["files"][name] = manifest["files"]["product.json"]
+    (saved / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="manifest is damaged"):
+        Product.load(saved)
+
+
+@pytest.mark.parametrize("change", [{"format": 99}, {"columns": None}, {"vocabulary": 3}])
+def test_whole_files_of_another_kind_are_no_model(product: Product, tmp_path: Path, change: dict[str, object]) -> None:
+    model = json.loads(product.files["product.json"])
+    model["card"] |= change
+    write(product.files | {"product.json": json.dumps(model).encode()}, tmp_path / "other")
+    with pytest.raises(ModelError):
+        Product.load(tmp_path / "other")
+
+
+def test_the_content_hash_is_over_names_and_bytes() -> None:
+    files = {"a": b"1", "b": b"2"}
+    assert content_hash(files) == content_hash(dict(reversed(files.items())))
+    assert len({content_hash(f) for f in (files, {"a": b"2", "b": b"1"}, {"a": b"1"}, {"a": b"1", "c": b"2"})}) == 4
+
+
+def test_no_folder_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        Product.load(tmp_path / "nowhere")
