@@ -29,8 +29,8 @@ app = typer.Typer(
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data in": (data.sample, data.check),
-    "Learn and release": (learn.train, learn.compare),
-    "Ask": (ask.ui, ask.demo),
+    "Learn and release": (learn.train, learn.compare, learn.promote, learn.rollback, learn.models),
+    "Ask": (ask.score, ask.recommend, ask.ui, ask.demo),
 }
 for _panel, _commands in COMMANDS.items():
     for _command in _commands:
@@ -54,7 +54,7 @@ def callsheet(
       callsheet check --data crm      are the tables sound?
       callsheet audit --data crm      whom does the served market let in?
       callsheet train --data crm      learn from past offers
-      callsheet promote --data crm    release the model, if it earns its place
+      callsheet promote               release the model, if it earns its place
       callsheet serve --data crm      answer over HTTP
     """
     _logs(debug)

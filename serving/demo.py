@@ -76,7 +76,7 @@ class Demo:
         self._step(screen, "Are its tables sound?", "check", *self.common)
         self._step(screen, "Whom does the served market let in?", "audit", *self.common)
         self._step(screen, "Learn from past offers, against baselines", "train", *self.common, "--recipe", "fast")
-        code = self._step(screen, "Has it earned its place?", "promote", *self.common, may_refuse=True)
+        code = self._step(screen, "Has it earned its place?", "promote", *self.common[2:], may_refuse=True)
         if code:
             screen.print(Text("\nThe gate refused the model, so the rules serve below.", style="bold yellow"))
         return code == 0

@@ -40,14 +40,20 @@ def show(
     out = sys.stdout if out is None else out
     picked = [{c: row.get(c) for c in columns} for row in rows]
     if format == "json":
-        json.dump([{k: _plain(v) for k, v in row.items()} for row in picked], out, indent=2, ensure_ascii=False)
-        out.write("\n")
+        show_object(picked, out=out)
     elif format == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_cell(v) for v in row.values()] for row in picked)
     else:
         _table(picked, columns, title, empty, out)
+
+
+def show_object(value: object, *, out: TextIO | None = None) -> None:
+    """Print one JSON value to standard output."""
+    out = sys.stdout if out is None else out
+    json.dump(_plain(value), out, indent=2, ensure_ascii=False)
+    out.write("\n")
 
 
 def console(out: TextIO | None = None) -> Console:

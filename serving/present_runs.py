@@ -13,6 +13,9 @@ from training.contestants import RANKER
 from training.gate import PRIMARY, Verdict
 from training.results import HEADLINES, Row
 
+#: Characters from which a terminal shows every headline.
+WIDE = 120
+
 Interval = tuple[float, float | None, float | None]
 
 
@@ -21,11 +24,12 @@ def show_recipes(rows: Sequence[Row], said: str, beaten: bool, screen: Console) 
     cells = {(row.recipe, row.metric): row for row in rows}
     table = _grid("The ranker and its baselines, on the same offers that none of them had seen")
     table.add_column("recipe")
-    for title in HEADLINES.values():
-        table.add_column(title, justify="right", max_width=14)
-    table.add_column("ranker's lead, NDCG at 3", justify="right", max_width=24)
+    metrics = [name for name in HEADLINES if screen.width >= WIDE or not name.startswith("log_loss")]
+    for name in metrics:
+        table.add_column(HEADLINES[name], justify="right", max_width=14)
+    table.add_column("ranker's lead, NDCG at 3", justify="right", no_wrap=True)
     for recipe, title in {row.recipe: row.title for row in rows}.items():
-        found = [cells.get((recipe, metric)) for metric in HEADLINES]
+        found = [cells.get((recipe, metric)) for metric in metrics]
         first = cells.get((recipe, PRIMARY))
         lead = Text("–" if first is None or first.difference is None else _lead(first))
         numbers = ["–" if row is None else f"{row.value:.3f}" for row in found]

@@ -2,11 +2,109 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from serving.cli.options import HOME, HomeOption, say
+from features.errors import UsageError
+from serving.cli.options import (
+    CONFIG,
+    HOME,
+    AsOfOption,
+    ConfigOption,
+    DataOption,
+    DbOption,
+    Format,
+    FormatOption,
+    HomeOption,
+    MappingOption,
+    config_at,
+    say,
+    snapshot_of,
+)
+
+SCORES = ("score", "p_accept", "p_convert", "expected_value")
+
+
+def score(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS.csv", help="lead_id, rep_id, optional as_of.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", metavar="OUT.csv", help="The same pairs, in the same order.")],
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
+    as_of: AsOfOption = None,
+    model: Annotated[str | None, typer.Option(metavar="VERSION", show_default="the champion", help="Which.")] = None,
+) -> None:  # fmt: skip
+    """Score pairs of a lead and a rep from a file, each as of its own instant (default: the lead's creation).
+
+    A refused pair has its rule and empty scores. Without a champion the challenger
+    scores, and a line on standard error says so.
+
+    \b
+    Examples
+      callsheet score --data crm pairs.csv --out scores.csv
+      callsheet score --data crm pairs.csv --out scores.csv --model 3
+    """
+    settings = config_at(config)
+    known = snapshot_of(data, settings, mapping, as_of)
+    from features.book import Book
+    from serving.batch import read_pairs, score_file
+    from serving.ladder import chosen
+    from serving.ledger import Ledger
+    from serving.recommend import Recommender
+    from serving.releases import Releases
+
+    asked = read_pairs(pairs, settings.timezone)
+    ledger = Ledger.open(db, home)
+    try:
+        standing, told = chosen(home, Releases(ledger), settings, model)
+    finally:
+        ledger.close()
+    if told:
+        say(told)
+    scored = score_file(Recommender(Book.of(known, settings), settings, standing), asked, out)
+    say(f"{out}: {len(asked):,} pairs, {scored:,} of them scored.")
+
+
+def recommend(
+    data: DataOption,
+    lead: Annotated[str | None, typer.Option("--lead", metavar="LEAD", help="Rank the reps for this lead.")] = None,
+    rep: Annotated[str | None, typer.Option("--rep", metavar="REP", help="Rank the open leads for this rep.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many at most.")] = 10,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
+    as_of: AsOfOption = None, format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Answer what the service would: reps for a lead, or the call sheet of a rep, with reasons.
+
+    With --format json it is the object that the route answers.
+
+    \b
+    Examples
+      callsheet recommend --data crm --lead L12742
+      callsheet recommend --data crm --rep R00003 -k 5
+      callsheet recommend --data crm --rep R00003 --format csv
+    """
+    if (lead is None) == (rep is None):
+        raise UsageError("Name either a lead (--lead) or a rep (--rep).", field="--lead")
+    settings = config_at(config)
+    known = snapshot_of(data, settings, mapping, as_of)
+    from serving import listing
+    from serving.present import Names, show_answer
+    from serving.start import recommender
+
+    ready = recommender(known, settings, home, db)
+    if lead is not None:
+        answer = ready.reps_for_lead(lead, k, reasons=True)
+    else:
+        answer = ready.leads_for_rep(str(rep), k, reasons=True)
+    if format is Format.table:
+        show_answer(answer, Names.of(known.tables), listing.console())
+    elif format is Format.json:
+        listing.show_object(answer)
+    else:
+        rows = [item | {"reasons": [reason["text"] for reason in item["reasons"]]} for item in answer["items"]]
+        named = "rep_id" if lead is not None else "lead_id"
+        listing.show(rows, ("rank", named, *SCORES, "reasons"), format=format)
 
 
 def ui(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +19,12 @@ from serving.cli.options import (
     HomeOption,
     MappingOption,
     config_at,
+    say,
     snapshot_of,
 )
+
+if TYPE_CHECKING:
+    from features.config import Config
 
 
 def train(
@@ -43,14 +48,15 @@ def train(
       callsheet train --data crm --promote
       callsheet train --data sqlite:///crm.db --recipe fast --seed 7
     """  # fmt: skip
+    settings = config_at(config)
+    known = snapshot_of(data, settings, mapping, as_of)
     from serving.listing import console
     from serving.present_runs import show_recipes
     from training.train import train as fit
 
-    settings = config_at(config)
-    result = fit(snapshot_of(data, settings, mapping, as_of), settings, home, recipe=recipe, seed=seed, source=data)
+    result = fit(known, settings, home, recipe=recipe, seed=seed, source=data)
     show_recipes(result.table, result.sentence, not result.beaten_by, console())
-    passed = not release or _promote(home, db, settings, result.run_id)
+    passed = not release or _promote(home, db, settings, version=result.version)
     typer.echo(f"model {result.version} run {result.run_id}")
     raise typer.Exit(0 if passed else 1)
 
@@ -80,3 +86,96 @@ def compare(
     else:
         rows = [run.as_dict() for run in found]
         listing.show(rows, list(dict.fromkeys(key for row in rows for key in row)), format=format)
+
+
+def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    model: Annotated[str | None, typer.Option(metavar="VERSION", show_default="the challenger", help="Which.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Release it though the gate refuses; needs --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")] = None,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Run the gate on the challenger, and release it if it has earned its place; refused: exit 1, nothing changes.
+
+    The gate judges what the model's own run measured on offers held out, so it
+    needs no data; it does look at today's configuration.
+
+    \b
+    Examples
+      callsheet promote
+      callsheet promote --model 3
+      callsheet promote --force --reason "agreed with sales on 2 March"
+    """
+    released = _promote(home, db, config_at(config), version=model, force=force, reason=reason, format=format)
+    raise typer.Exit(0 if released else 1)
+
+
+def _promote(
+    home: Path, db: str | None, settings: Config, *, version: str | None = None, force: bool = False,
+    reason: str | None = None, format: Format = Format.table,
+) -> bool:  # fmt: skip
+    """Judge, release if it passed, print the verdict; whether the version serves now."""
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.present_runs import show_verdict
+    from serving.promote import promote as release
+
+    ledger = Ledger.open(db, home)
+    try:
+        done = release(home, ledger, settings, version=version, reason=reason, force=force)
+    finally:
+        ledger.close()
+    if format is Format.table:
+        show_verdict(done.verdict, listing.console())
+    else:
+        listing.show([check.__dict__ for check in done.verdict.checks], ("name", "passed", "text"), format=format)
+    if done.serves:
+        say(f"Version {done.version} serves{' already' if done.already else ''}; `callsheet rollback` takes it back.")
+    else:
+        say("The gate refused; what served before still serves.")
+    return done.serves
+
+
+def rollback(
+    home: HomeOption = HOME, db: DbOption = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")] = "rolled back by hand",
+) -> None:  # fmt: skip
+    """Take the last release back: what served before serves again, an earlier model or the rules.
+
+    Exits 1 when the rules serve already.
+
+    \b
+    Examples
+      callsheet rollback
+      callsheet rollback --reason "reps in dach see leads of other segments"
+    """
+    from serving.ledger import Ledger
+    from serving.promote import rollback as back
+
+    ledger = Ledger.open(db, home)
+    try:
+        release, _ = back(home, ledger, reason=reason)
+    finally:
+        ledger.close()
+    typer.echo(f"Now {release.called} serves (revision {release.revision}).")
+
+
+def models(home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table) -> None:
+    """List what serves, what served before it, and which trained models wait.
+
+    \b
+    Examples
+      callsheet models
+      callsheet models --format json
+    """
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.promote import MODEL_COLUMNS
+    from serving.promote import models as listed
+
+    ledger = Ledger.open(db, home)
+    try:
+        rows = listed(home, ledger)
+    finally:
+        ledger.close()
+    shown = MODEL_COLUMNS if format is not Format.table else MODEL_COLUMNS[:7]
+    listing.show(rows, shown, format=format, empty="No model was trained or released yet: the rules serve.")

@@ -109,5 +109,5 @@ def snapshot_of(data: str, config: Config, mapping: Path | None, as_of: str | No
 
     snapshot = read_snapshot(data, config=config, mapping=mapping, as_of=instant(as_of, config.timezone))
     if snapshot.warnings:
-        say(f"{len(snapshot.warnings)} warnings about the data; `callsheet check` lists them.")
+        say(f"Odd in the data, but allowed: {len(snapshot.warnings)}; `callsheet check` lists it.")
     return snapshot
