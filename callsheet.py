@@ -28,9 +28,9 @@ app = typer.Typer(
 )
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Data in": (data.sample, data.check),
+    "Data in": (data.sample, data.check, data.audit),
     "Learn and release": (learn.train, learn.compare, learn.promote, learn.rollback, learn.models),
-    "Ask": (ask.score, ask.recommend, ask.ui, ask.demo),
+    "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }
 for _panel, _commands in COMMANDS.items():
     for _command in _commands:

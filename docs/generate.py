@@ -196,7 +196,7 @@ def commands() -> str:
     for command in group.commands.values():
         if command.hidden:
             continue
-        usage = " ".join([p.human_readable_name.upper() for p in command.params if p.param_type_name == "argument"])
+        usage = " ".join([p.display_name_raw.upper() for p in command.params if p.param_type_name == "argument"])
         page += (
             f"## `callsheet {command.name}`\n\n`callsheet {command.name}{' ' + usage if usage else ''} [OPTIONS]`\n\n"
         )
@@ -223,9 +223,7 @@ def _options(command: Any) -> str:
     for p in command.params:
         if p.name == "help":
             continue
-        names = (
-            ", ".join([*p.opts, *p.secondary_opts]) if p.param_type_name == "option" else p.human_readable_name.upper()
-        )
+        names = ", ".join([*p.opts, *p.secondary_opts]) if p.param_type_name == "option" else p.display_name_raw.upper()
         if p.required:
             default = "required"
         elif isinstance(p.show_default, str):

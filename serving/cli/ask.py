@@ -20,6 +20,7 @@ from serving.cli.options import (
     HomeOption,
     MappingOption,
     config_at,
+    instant,
     say,
     snapshot_of,
 )
@@ -105,6 +106,33 @@ def recommend(
         rows = [item | {"reasons": [reason["text"] for reason in item["reasons"]]} for item in answer["items"]]
         named = "rep_id" if lead is not None else "lead_id"
         listing.show(rows, ("rank", named, *SCORES, "reasons"), format=format)
+
+
+def serve(
+    data: DataOption,
+    host: Annotated[str, typer.Option(help="An IP address; beyond loopback anyone may ask.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 3000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
+    as_of: AsOfOption = None,
+) -> None:  # fmt: skip
+    """Answer over HTTP until you stop it: reps for a lead, leads for a rep, scores of pairs; on data, as advice.
+
+    Ready when /readyz answers 200; /docs.json describes every route.
+
+    \b
+    Examples
+      callsheet serve --data crm
+      callsheet serve --data crm --port 8080 --workers 4
+    """
+    settings = config_at(config)
+    from serving.run import serve as run
+    from serving.settings import Settings
+
+    run(
+        Settings(data, config, home, db, mapping, instant(as_of, settings.timezone)),
+        host=host, port=port, workers=workers,
+    )  # fmt: skip
 
 
 def ui(

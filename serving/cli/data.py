@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,7 @@ from serving.cli.options import (
     config_at,
     instant,
     say,
+    snapshot_of,
 )
 
 FOUND = ("level", "table", "column", "count", "rows", "value", "expected")
@@ -104,3 +107,72 @@ def check(
 
 def _found(level: str, breaches: Sequence[Breach]) -> list[dict[str, object]]:
     return [{"level": level, **breach.as_dict()} for breach in breaches]
+
+
+class Part(StrEnum):
+    """What of the audit is listed."""
+
+    all = "all"
+    rules = "rules"
+    buyers = "buyers"
+    gaps = "gaps"
+
+
+PARTS = {
+    Part.rules: ("market", "rule", "accounts", "accounts_left", "contacts", "contacts_left"),
+    Part.buyers: ("market", "buyer", "accounts", "have", "lack"),
+    Part.gaps: ("market", "account_id", "name", "buyer", "contacts"),
+}
+TITLES = {
+    Part.rules: "What each rule lets in: alone, and left after those before it",
+    Part.buyers: "Accounts of the market that have, or lack, each buyer",
+    Part.gaps: "Contacts to obtain: accounts that lack a buyer",
+}
+#: Gaps that a person sees before being sent to a file of them all.
+FIRST_GAPS = 15
+
+
+def audit(
+    data: DataOption, config: ConfigOption = CONFIG, mapping: MappingOption = None, as_of: AsOfOption = None,
+    part: Annotated[Part, typer.Option("--list", help="One list only; each is a table of its own.")] = Part.all,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Hold the data to the served market: who passes each rule, and which accounts lack which buyer.
+
+    The last list is the contacts to obtain.
+
+    \b
+    Examples
+      callsheet audit --data crm
+      callsheet audit --data crm --list gaps --format csv > to_obtain.csv
+    """
+    settings = config_at(config)
+    known = snapshot_of(data, settings, mapping, as_of)
+    from features.audit import audit as hold
+    from features.book import Book
+    from serving import listing
+
+    found = hold(Book.of(known, settings), settings)
+    lists = {
+        Part.rules: [asdict(step) for step in found.steps],
+        Part.buyers: [asdict(buyer) for buyer in found.coverage],
+        Part.gaps: [asdict(gap) for gap in found.gaps],
+    }
+    rows = {name: listed for name, listed in lists.items() if part in (Part.all, name)}
+    if format is Format.json and part is Part.all:
+        listing.show_object({name.value: listed for name, listed in rows.items()})
+    elif format is not Format.table:
+        columns = list(dict.fromkeys(column for name in rows for column in PARTS[name]))
+        marked = [{"list": name.value, **row} for name, listed in rows.items() for row in listed]
+        listing.show(marked, ["list", *columns] if part is Part.all else columns, format=format)
+    else:
+        for name, listed in rows.items():
+            first = listed[:FIRST_GAPS] if part is Part.all and name is Part.gaps else listed
+            listing.show(first, PARTS[name], title=TITLES[name], empty="No account lacks a buyer.")
+            if len(first) < len(listed):
+                typer.echo(f"… and {len(listed) - len(first):,} more: --list gaps")
+            typer.echo()
+    say(
+        f"In the served market: {found.accounts_served:,} of {found.accounts:,} accounts, "
+        f"{found.contacts_served:,} of {found.contacts:,} contacts."
+    )
