@@ -8,6 +8,7 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -94,10 +95,10 @@ def request(calls: int = 300) -> float:
     account, contact, solution, _ = (values[:calls] for values in asks_of(facts))
     now, rep, row = np.array([3 * YEAR]), np.arange(200) % REPS, np.zeros(200, np.int64)
     ties.graphs.flat_of(account)
-    spent = [
-        cpu(lambda i=i: ties.ask(account[i : i + 1], contact[i : i + 1], solution[i : i + 1], now, row, rep))
-        for i in range(len(account))
-    ]
+    spent = []
+    for i in range(len(account)):
+        one = (account[i : i + 1], contact[i : i + 1], solution[i : i + 1], now, row, rep)
+        spent.append(cpu(partial(ties.ask, *one)))
     return statistics.median(spent) * 1e3
 
 

@@ -250,8 +250,7 @@ def _with_others(
 def read_lines(reports_to: Column, contact_born: np.ndarray) -> Spans:
     """Reporting lines, one hub per manager: those who report to him, as `changes` tells it, and himself."""
     contact, manager, since, until = column_spans(reports_to, contact_born)
-    other = contact != manager
-    line = Spans.of(contact[other], manager[other], since[other], until[other])
+    line = Spans.of(contact, manager, since, until)
     heads = np.unique(line.hub)
     # A line of which only the head is there ties nobody, so it does not matter when the first report joins.
     return Spans.joined(line, Spans.of(heads, heads, contact_born[heads]))

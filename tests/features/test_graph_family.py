@@ -129,6 +129,7 @@ def test_interest_is_an_activity_or_a_lead_for_the_solution() -> None:
         ({"meetings": [meeting("M", "C1", 0)]}, True),
         ({"meetings": [meeting("M", "C1", 1)]}, False),
         ({"meetings": [meeting("M", "C1", -5, created_at=day(1))]}, False),
+        ({"meetings": [meeting("M", "C1", -5, known_at=day(1))]}, False),
         ({"meetings": [meeting("M", "C1", -5, cancelled_at=day(-6))]}, False),
         ({"meetings": [meeting("M", "C1", -5, cancelled_at=day(-4))]}, False),
         ({"meetings": [meeting("M", "C1", -5, cancelled_at=day(1))]}, True),

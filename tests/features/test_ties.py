@@ -72,6 +72,16 @@ def test_the_nearest_counts_and_of_equals_the_strongest() -> None:
     np.testing.assert_array_equal(told.near, [3, 1])  # over Cy, Di is two steps away
 
 
+def test_the_nearest_counts_even_where_a_farther_one_is_tied_more_strongly() -> None:
+    # Di is a neighbour by a solution (1/8); Cy stands behind Bob over two meetings of two (1/4).
+    met = [(MEETING, 0, ANN, 0), (MEETING, 0, BOB, 0), (MEETING, 1, BOB, 0), (MEETING, 1, CY, 0), (SOLUTION, 0, DI, 0)]
+    told = worked((0, CY, T), (0, DI, T), (1, CY, T), drawing=Drawing([0] * 4, met)).ask(
+        [(0, ANN, 0, T)], [(0, 0), (0, 1)]
+    )
+    np.testing.assert_array_equal(told.distance, [1, 2])
+    np.testing.assert_array_equal(told.strength, [1 / 8, 1 / 4])
+
+
 def test_several_meetings_make_a_tie_no_stronger_than_one_self() -> None:
     often = [(MEETING, m, who, 0) for m in range(9) for who in (ANN, BOB)]
     told = worked((0, BOB, T), drawing=Drawing([0, 0], often)).ask([(0, ANN, 0, T)], [(0, 0)])
@@ -116,6 +126,13 @@ def test_the_contacts_own_features() -> None:
     np.testing.assert_array_equal(told.interest_share, [3 / 5, 0, 1 / 5])  # Bob, Cy and Eve; nobody; Di
     np.testing.assert_array_equal(told.colleagues_lately, [2, 0, 1])  # Bob (once) and Eve; nobody; Di
     np.testing.assert_array_equal(told.degree, [3, 3, 5])  # Bob, Cy, Eve; Ann, Bob, Cy; all
+
+
+def test_who_left_since_he_came_in_is_no_colleague() -> None:
+    left = Drawing([0, 0], [(SOLUTION, 3, BOB, 10)], arrivals=[(BOB, 3, 10, 10)], moves=[(BOB, 20, 1)])
+    told = left.ask([(0, ANN, 3, 19), (0, ANN, 3, 20)])
+    np.testing.assert_array_equal(told.colleagues_lately, [1, 0])
+    np.testing.assert_array_equal(told.interest_share, [1, np.nan])
 
 
 def test_a_contact_alone_has_the_pagerank_of_restarts_only() -> None:
