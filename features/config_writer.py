@@ -68,7 +68,7 @@ def write_config(snapshot: Snapshot) -> str:
     accounts = snapshot.tables["accounts"]
     shown = _proven(snapshot)
     proof = accounts[accounts["account_id"].isin(shown)] if len(shown) >= PROOF else accounts
-    whose = "accounts that bought or accepted leads" if len(shown) >= PROOF else "all accounts"
+    whose = "accounts that bought or accepted leads" if len(shown) >= PROOF else "accounts, all of them"
     countries: Values = [iso_country(c) if c else None for c in _texts(proof["country"])]
     lines = [f"    # The values below are those of {len(proof):,} {whose}."]
     rules = [
