@@ -125,7 +125,9 @@ def _list(flat: pa.Array, zone: str | None) -> Read:
         return _text(flat, zone)
     items = flat.cast(pa.list_(pa.string()))
     joined = pc.binary_join(items, ";")
-    stray = mask(pc.greater(pc.count_substring(joined, ";"), pc.subtract(pc.list_value_length(items), 1)))
+    stray = mask(
+        pc.greater(pc.count_substring(joined, ";"), pc.max_element_wise(pc.subtract(pc.list_value_length(items), 1), 0))
+    )
     return Read(
         pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined), (Fault(stray, "items without ';'"),)
     )

@@ -209,7 +209,9 @@ class _Run:
 
     def _say_missing(self) -> None:
         for source, tables in self.lineage.absences().items():
-            self.done.missing[source] = f"nothing from it in {', '.join(tables)}" if tables else "it was only to link or choose rows"
+            self.done.missing[source] = (
+                f"nothing from it in {', '.join(tables)}" if tables else "it was only to link or choose rows"
+            )
 
     def _say_unread(self) -> None:
         for stem, source in self.sources.items():

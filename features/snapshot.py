@@ -113,9 +113,19 @@ def write_snapshot(tables: Mapping[str, pd.DataFrame], folder: Path, *, format: 
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in tables.items():
         if format == "parquet":
-            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet")
+            columns = {c: _instants(frame[c]) if _dated(frame[c]) else pa.array(frame[c]) for c in frame.columns}
+            pq.write_table(pa.table(columns), folder / f"{name}.parquet")
         else:
             _write_csv(name, frame, folder / f"{name}.csv")
+
+
+def _dated(values: pd.Series) -> bool:
+    return isinstance(values.dtype, pd.DatetimeTZDtype)
+
+
+def _instants(values: pd.Series) -> pa.Array:
+    naive = pa.array(values.dt.tz_convert(None).to_numpy(), from_pandas=True)
+    return naive.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
 
 
 def _write_csv(name: str, frame: pd.DataFrame, path: Path) -> None:
@@ -131,9 +141,8 @@ def _write_csv(name: str, frame: pd.DataFrame, path: Path) -> None:
 
 
 def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        naive = pa.array(values.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(pa.timestamp("us"))
-        instants = naive.cast(pa.timestamp("us", tz="UTC"))
+    if _dated(values):
+        instants = _instants(values)
         if bool((values.dt.floor("s") == values)[values.notna()].all()):
             instants = instants.cast(pa.timestamp("s", tz="UTC"))
         return pd.Series(pc.strftime(instants, "%Y-%m-%dT%H:%M:%SZ").to_pandas(), dtype="str")
