@@ -139,7 +139,7 @@ def lead_account(asked: Asked) -> Sequence[np.ndarray]:
     customer, days = customers(asked, account, t)
     logs = book.opportunity_logs
     start, stop = logs.closed["account"].span(account, t, before=True)
-    opened = logs.opened["account"].count(account, t)
+    opened = logs.opened["account"].count(account, t, before=True)
     won_at = logs.last_won.at(account, t, before=True)
     weight, pipeline = _open_business(asked)
     end = quarter_end(t)
@@ -181,7 +181,7 @@ def _open_business(asked: Asked) -> tuple[np.ndarray, np.ndarray]:
     """(furthest weight, log amount expected this quarter) of the account's open opportunities, (leads,) each."""
     logs, leads = asked.book.opportunity_logs, asked.leads
     opened = logs.opened["account"]
-    owner, place = expand(*opened.span(leads.account, leads.t))
+    owner, place = expand(*opened.span(leads.account, leads.t, before=True))
     row = opened.order[place]
     t = leads.t[owner]
     open_ = (logs.closed_at[row] == NAT) | (logs.closed_at[row] >= t)
@@ -204,7 +204,7 @@ def pair_account(asked: Asked) -> Sequence[np.ndarray]:
     logs = book.opportunity_logs
     own = logs.pairs.codes(asked.rep, asked.account)
     start, stop = logs.closed["own"].span(own, asked.t, before=True)
-    opened = logs.opened["own"].count(own, asked.t)
+    opened = logs.opened["own"].count(own, asked.t, before=True)
     pairs, rates = book.offer_logs.rep_account
     accepted, decided = rates.accept.before(pairs.codes(asked.rep, asked.account), asked.t)
     return (

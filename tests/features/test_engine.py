@@ -143,7 +143,8 @@ def past(rows: Rows) -> Rows:
         if table not in OWN:
             kept[table] = [dict(row) for row in own]
             continue
-        strict = table == "offers"  # offers and outcomes count strictly before the instant
+        # Offers and outcomes count strictly before the instant; an opportunity may be the offer's own outcome.
+        strict = table in ("offers", "opportunities")
         kept[table] = [
             dict(row) for row in own if not _later(row[OWN[table]], strict) and not _later(row.get("known_at"), strict)
         ]

@@ -66,6 +66,7 @@ OPPORTUNITIES = [
     opp("open, hers", rep_id="R2", opened_at=day(-10), expected_close=day(10)),
     opp("won later", closed_at=day(5), outcome="won"),
     opp("opened later", opened_at=day(1)),
+    opp("opened with the offer", opened_at=T),
 ]
 WEIGHTS = [
     {"table_name": "opportunities", "row_id": "open, hers", "column_name": c, "value": v, "valid_from": day(d)}

@@ -1,5 +1,5 @@
 """What the graph family costs: per (contact, instant) asked, against the number of accounts, for one request, and for
-an account of 10,000 contacts. `python -m benchmarks.graph` prints the table; times are CPU time of one thread."""
+an account of 10,000 contacts. `python -m benchmarks.bench_graph` prints the table; times are CPU time of one thread."""
 
 from __future__ import annotations
 
