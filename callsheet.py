@@ -93,7 +93,7 @@ def main() -> None:
     """The console command. Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 it broke."""
     debug = "--debug" in sys.argv[1:2]
     try:
-        app()
+        app(prog_name="callsheet")
     except CallsheetError as error:
         where = f"{error.field}: " if error.field and error.field not in str(error) else ""
         options.say(f"{where}{error}" if not debug else traceback.format_exc())

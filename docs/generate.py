@@ -221,7 +221,7 @@ def _help(command: Any) -> str:
 def _options(command: Any) -> str:
     rows = []
     for p in command.params:
-        if p.name == "help":
+        if p.name == "help" or getattr(p, "hidden", False):
             continue
         names = ", ".join([*p.opts, *p.secondary_opts]) if p.param_type_name == "option" else p.display_name_raw.upper()
         if p.required:

@@ -83,7 +83,7 @@ class Demo:
 
     def _step(self, screen: Console, why: str, *args: str, may_refuse: bool = False) -> int:
         """Show the command, run it with its output as it comes, and answer what it ended with."""
-        screen.print(Text.assemble("\n", (why, "bold"), "\n", ("$ " + shlex.join(["callsheet", *args]), "cyan")))
+        _heading(screen, why, "$ " + shlex.join(["callsheet", *args]))
         code = subprocess.run(_command(*args), check=False).returncode
         if code and not (may_refuse and code == 1):
             raise StepFailed(code)
@@ -105,9 +105,10 @@ class Demo:
             lead = sheet["items"][0]["lead_id"] if sheet["items"] else min(names.leads)
             asked = {"lead_id": lead, "k": 5, "reasons": True}
             reps = _post(url, "recommend_reps", asked)
-            screen.print(Text.assemble("\nWho should get this lead?\n", (f"POST /recommend_reps {asked}", "cyan")))
+            _heading(screen, "Who should get this lead?", f"POST /recommend_reps {json.dumps(asked)}")
             show_answer(reps, names, screen)
-            screen.print(Text("\nWhat should this rep do now? (POST /recommend_leads)", style="bold"))
+            asked = {"rep_id": sheet.get("rep_id"), "k": 5, "reasons": True}
+            _heading(screen, "What should this rep do now?", f"POST /recommend_leads {json.dumps(asked)}")
             show_answer(sheet, names, screen)
 
     @contextmanager
@@ -115,7 +116,7 @@ class Demo:
         """The service on a free port of loopback, ready; stopped by its process id on the way out."""
         port = _free_port()
         args = ["serve", *self.common, "--host", "127.0.0.1", "--port", str(port)]
-        screen.print(Text.assemble("\n", ("Serve it", "bold"), "\n", ("$ " + shlex.join(["callsheet", *args]), "cyan")))
+        _heading(screen, "Serve it", "$ " + shlex.join(["callsheet", *args]))
         log = self.folder / "serve.log"
         with log.open("wb") as out:
             service = subprocess.Popen(_command(*args), stdout=out, stderr=subprocess.STDOUT)
@@ -142,6 +143,10 @@ class Demo:
         ):
             screen.print(Text.assemble(f"  {what}\n    ", (command, "cyan")))
         screen.print(Text(f"Everything it wrote lies in {self.folder}; the commands are in .venv/bin.", style="dim"))
+
+
+def _heading(screen: Console, why: str, typed: str) -> None:
+    screen.print(Text.assemble("\n", (why, "bold"), "\n", (typed, "cyan")))
 
 
 def _command(*args: str) -> list[str]:

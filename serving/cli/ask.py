@@ -19,6 +19,7 @@ from serving.cli.options import (
     FormatOption,
     HomeOption,
     MappingOption,
+    UnreadConfigOption,
     config_at,
     instant,
     say,
@@ -137,6 +138,7 @@ def serve(
 
 def ui(
     home: HomeOption = HOME,
+    config: UnreadConfigOption = CONFIG,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On loopback.")] = 5000,
 ) -> None:
     """Open MLflow on the local store: every run, its charts, its baselines; on loopback only, until you stop it.
@@ -154,6 +156,7 @@ def ui(
 
 def demo(
     home: HomeOption = HOME,
+    config: UnreadConfigOption = CONFIG,
     accounts: Annotated[int, typer.Option(min=1, help="Companies of the made-up CRM.")] = 2_000,
     reps: Annotated[int, typer.Option(min=1, help="Its sellers.")] = 60,
     offers: Annotated[int, typer.Option(min=1, help="Its past offers.")] = 12_000,

@@ -14,11 +14,13 @@ import typer
 from features.errors import Breach, TableError, UsageError
 from serving.cli.options import (
     CONFIG,
+    HOME,
     AsOfOption,
     ConfigOption,
     DataOption,
     Format,
     FormatOption,
+    HomeOption,
     MappingOption,
     config_at,
     instant,
@@ -64,6 +66,7 @@ def sample(
 def check(
     data: DataOption,
     config: ConfigOption = CONFIG,
+    home: HomeOption = HOME,
     mapping: MappingOption = None,
     as_of: AsOfOption = None,
     format: FormatOption = Format.table,
@@ -133,7 +136,8 @@ FIRST_GAPS = 15
 
 
 def audit(
-    data: DataOption, config: ConfigOption = CONFIG, mapping: MappingOption = None, as_of: AsOfOption = None,
+    data: DataOption, config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None,
+    as_of: AsOfOption = None,
     part: Annotated[Part, typer.Option("--list", help="One list only; each is a table of its own.")] = Part.all,
     format: FormatOption = Format.table,
 ) -> None:  # fmt: skip

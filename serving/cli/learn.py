@@ -18,6 +18,7 @@ from serving.cli.options import (
     FormatOption,
     HomeOption,
     MappingOption,
+    UnreadConfigOption,
     config_at,
     say,
     snapshot_of,
@@ -64,6 +65,7 @@ def train(
 def compare(
     runs: Annotated[list[str] | None, typer.Argument(help="Run ids.", show_default="the last ones")] = None,
     home: HomeOption = HOME,
+    config: UnreadConfigOption = CONFIG,
     last: Annotated[int, typer.Option(min=1, help="How many of the latest runs.")] = 5,
     nested: Annotated[bool, typer.Option("--nested", help="With each run's baselines and ablations.")] = False,
     format: FormatOption = Format.table,
@@ -136,7 +138,7 @@ def _promote(
 
 
 def rollback(
-    home: HomeOption = HOME, db: DbOption = None,
+    home: HomeOption = HOME, db: DbOption = None, config: UnreadConfigOption = CONFIG,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")] = "rolled back by hand",
 ) -> None:  # fmt: skip
     """Take the last release back: what served before serves again, an earlier model or the rules.
@@ -159,7 +161,10 @@ def rollback(
     typer.echo(f"Now {release.called} serves (revision {release.revision}).")
 
 
-def models(home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table) -> None:
+def models(
+    home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
+    config: UnreadConfigOption = CONFIG,
+) -> None:  # fmt: skip
     """List what serves, what served before it, and which trained models wait.
 
     \b

@@ -47,6 +47,8 @@ MappingOption = Annotated[
     Path | None, typer.Option("--mapping", metavar="FILE.sql", help="Brings a foreign export to Callsheet's names.")
 ]
 ConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration; there must be one.")]
+#: Every command takes the common options, so that one set of them fits a whole script; this one is not read here.
+UnreadConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="Not read here.", hidden=True)]
 HomeOption = Annotated[
     Path,
     typer.Option(

@@ -79,7 +79,7 @@ def whole(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(tables=accounts_and_reps())
 def test_what_is_written_reads_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, form: Literal["csv", "parquet"], tables: dict[str, pd.DataFrame]
