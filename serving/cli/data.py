@@ -31,6 +31,32 @@ from serving.cli.options import (
 FOUND = ("level", "table", "column", "count", "rows", "value", "expected")
 
 
+def init(
+    data: DataOption,
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Where to write it.")] = CONFIG,
+    home: HomeOption = HOME, mapping: MappingOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what stands there.")] = False,
+) -> None:  # fmt: skip
+    """Write a commented callsheet.yaml from what the data holds: a first draft to agree on with sales.
+
+    \b
+    Examples
+      callsheet init --data crm
+      callsheet init --data crm --config draft.yaml
+      callsheet init --data export --mapping features/mappings/hubspot.sql
+    """
+    if config.exists() and not force:
+        raise UsageError(f"{config} is there already; --force overwrites it, --config names another.", field="--config")
+    from features.config_writer import write_config
+    from features.snapshot import read_snapshot
+
+    text = write_config(read_snapshot(data, mapping=mapping))
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(text, encoding="utf-8")
+    typer.echo(config)
+    say(f"Read {config} with sales, line by line; then: callsheet audit --data {data} --config {config}")
+
+
 def sample(
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     accounts: Annotated[int, typer.Option(min=1, help="Companies; about ten contacts each.")] = 2_000,
