@@ -69,6 +69,70 @@ def features() -> str:
     return page.rstrip("\n") + "\n"
 
 
+#: What each key says, by the section that holds it. A key without its words here stops the generator.
+SAYS: dict[str, dict[str, str]] = {
+    "Config": {
+        "markets": "The served markets, by name; the first that matches a lead counts.",
+        "reps": "Which hard filters hold for reps.",
+        "unknown": "What a level that can't be read, or a revenue that is missing, means.",
+        "timezone": "Of timestamps that carry none; without this key they are refused.",
+        "hours": "The working day, for durations in working hours.",
+        "sla": "How long a rep has to answer an offer.",
+        "labels": "What counts as success, and how long to wait for it.",
+        "blocks": "Lengths of the blocks in which a model is calibrated and tested.",
+        "value": "What a lead is worth; lists are sorted by it.",
+        "behaviour_share": "Most that behaviour may move a score, as a share of what fit moves it.",
+        "history": "Columns that have no history in the data, declared as not having changed.",
+    },
+    "Market": {
+        "revenue": "Annual revenue in USD.",
+        "employees": "Headcount.",
+        "naics": "Industries, by the beginning of the code.",
+        "sic": "Industries, by the beginning of the code.",
+        "countries": "Countries of accounts.",
+        "regions": "Regions of accounts, as the data names them.",
+        "statuses": "Account statuses that are served.",
+        "accounts": "Accounts by name, in or out.",
+        "solutions": "Solutions that are sold in this market.",
+        "buyers": "Who is involved in the purchase; any one that fits.",
+    },
+    "Accounts": {
+        "include": "Lets these in as an industry code would. A file of ids may stand here instead.",
+        "exclude": "Keeps these out, whatever else holds. A file of ids may stand here instead.",
+    },
+    "Buyer": {
+        "functions": "Buying functions, read from the title or the CRM's own column.",
+        "levels": "Levels, read likewise.",
+        "keywords": "Words in the title that stand in for a level.",
+        "solutions": "Only for these solutions.",
+    },
+    "Reps": {
+        "territory": "A rep's regions limit the accounts.",
+        "product_line": "A rep's product lines limit the solutions.",
+        "roles": "What a role may take besides.",
+    },
+    "RoleRule": {"statuses": "Accounts of these statuses only.", "segments": "Accounts of these segments only."},
+    "Hours": {"days": "Working days.", "from_": "When the day begins.", "to": "When it ends."},
+    "Sla": {"accept": "For every rep.", "by_role": "For reps of a role, instead."},
+    "Labels": {"converted": "When an offer has converted.", "won": "When it is won."},
+    "Converted": {
+        "within": "A new opportunity this soon after the offer.",
+        "forecast_weight": "The least that sales must forecast it at.",
+    },
+    "Won": {"within": "A won opportunity this soon after the offer."},
+    "Blocks": {
+        "calibrate": "The block before the test, for probabilities.",
+        "test": "The last block, for the verdict.",
+    },
+    "Value": {
+        "accept": "Of an accepted lead.",
+        "convert": "Of a converted one.",
+        "amount": "Of each dollar that a converted one brings on average.",
+    },
+    "History": {"assume_constant": "Such as `accounts.owner_rep_id`: features then take the latest value as constant."},
+}
+
+
 # -- Configuration --------------------------------------------------------------------------------------------------
 
 
@@ -96,7 +160,7 @@ def _key(model: type[BaseModel], name: str) -> tuple[str, ...]:
     else:
         value = field.get_default(call_default_factory=True)
         default = "" if isinstance(value, BaseModel) or value in (None, (), {}) else f"`{_value(value)}`"
-    return f"`{field.alias or name}`", takes, default, field.description or ""
+    return f"`{field.alias or name}`", takes, default, SAYS[model.__name__][name]
 
 
 def _value(value: object) -> str:

@@ -27,7 +27,7 @@ def show_recipes(rows: Sequence[Row], said: str, beaten: bool, screen: Console) 
     metrics = [name for name in HEADLINES if screen.width >= WIDE or not name.startswith("log_loss")]
     for name in metrics:
         table.add_column(HEADLINES[name], justify="right", max_width=14)
-    table.add_column("ranker's lead, NDCG at 3", justify="right", no_wrap=True)
+    table.add_column(f"ranker's lead, {HEADLINES[PRIMARY]}", justify="right", no_wrap=True)
     for recipe, title in {row.recipe: row.title for row in rows}.items():
         found = [cells.get((recipe, metric)) for metric in metrics]
         first = cells.get((recipe, PRIMARY))

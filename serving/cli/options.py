@@ -76,14 +76,9 @@ def say(text: str) -> None:
 
 
 def config_at(path: Path) -> Config:
-    """The configuration that --config names. Raises ConfigError; UsageError where there is none."""
+    """The configuration that --config names. Raises ConfigError, also where there is none."""
     from features.config import load_config
 
-    if not path.is_file():
-        raise UsageError(
-            f"There is no configuration at {path}. `callsheet init --data DIR` writes one; --config names another.",
-            field="--config",
-        )
     return load_config(path)
 
 
