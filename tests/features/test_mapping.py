@@ -107,6 +107,21 @@ def test_an_absent_column_is_named_with_what_is_missing_for_it(tmp_path: Path) -
     assert "naics" not in snapshot.columns["accounts"]
 
 
+def test_an_empty_cell_of_a_source_is_null_to_the_sql(tmp_path: Path) -> None:
+    mapping = MAPPING.replace("code AS naics", "CASE WHEN code IS NULL THEN '5221' ELSE code END AS naics")
+    assert run(tmp_path, mapping).tables["accounts"]["naics"].tolist() == ["0110", "5221"]
+
+
+def test_an_absent_column_is_not_mistaken_for_one_of_the_same_name_elsewhere(tmp_path: Path) -> None:
+    mapping = MAPPING.replace("sellers (id)", "sellers (id, title)").replace(
+        "title AS name, code AS naics, since AS created_at FROM live",
+        "f.title AS name, s.title AS segment, since AS created_at FROM live AS f LEFT JOIN sellers AS s USING (id)",
+    )
+    snapshot = run(tmp_path, mapping, sellers="id\nR1\n")
+    assert snapshot.missing["sellers.title"] == "nothing from it in accounts (segment)"
+    assert "segment" not in snapshot.columns["accounts"]
+
+
 def test_an_absent_file_is_named_and_its_table_is_missing(tmp_path: Path) -> None:
     snapshot = run(tmp_path)
     assert snapshot.missing["sellers"] == "nothing from it in reps (rep_id, name)"
