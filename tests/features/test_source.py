@@ -189,3 +189,8 @@ def test_a_column_of_mixed_types_is_read_as_text(tmp_path: Path) -> None:
         b="UPDATE reps SET segment = CASE rep_id WHEN 'R1' THEN 7 ELSE 'x' END",
     )
     assert read_snapshot(url).tables["reps"]["segment"].tolist() == ["7", "x"]
+
+
+def test_rows_of_a_database_are_counted_in_the_order_of_their_key(tmp_path: Path) -> None:
+    url = database(tmp_path, a="INSERT INTO reps VALUES ('R0', 'Eve', 'inside')")
+    assert read_snapshot(url).tables["reps"]["rep_id"].tolist() == ["R0", "R1", "R2"]
