@@ -52,8 +52,13 @@ class Cut:
 
 
 def final_cut(examples: Examples, config: Config, now: int) -> Cut:
-    """The cut at which the product is fitted: everything that is ripe by now. Raises NotEnoughData."""
-    cut = _cut(examples, config, now, now, now)
+    """The cut at which the product is fitted: everything that is ripe by now. Raises NotEnoughData.
+
+    A log that ended before now (or whose last dates are strays, years after the rest) is cut where it ended.
+    """
+    ended = last_in_company(examples.offered, config.blocks.calibrate.microseconds)
+    at = min(now, ended + config.labels.converted.within.microseconds + 7 * DAY)
+    cut = _cut(examples, config, at, at, at)
     short = _shortage(cut, tested=False)
     if short:
         raise NotEnoughData(f"Not enough data to train on: {short}.")
@@ -71,7 +76,7 @@ def rolling_cuts(examples: Examples, config: Config, now: int, cuts: int = CUTS)
     ripe = examples.offered[(examples.convert_due <= now) & (examples.due <= now)]
     if not len(ripe):
         raise NotEnoughData(_too_short(examples, config, now, f"none of {len(examples)} offers is that old"))
-    end = int(iso_week_start(np.array([ripe.max() + 1]), "UTC")[0])
+    end = int(iso_week_start(np.array([last_in_company(ripe, length) + 1]), "UTC")[0])
     made: list[Cut] = []
     short = ""
     for back in range(1, cuts + 1):
@@ -84,6 +89,16 @@ def rolling_cuts(examples: Examples, config: Config, now: int, cuts: int = CUTS)
     if not made:
         raise NotEnoughData(_too_short(examples, config, now, f"at the cut of {cut.day} there are {short}"))
     return tuple(reversed(made))
+
+
+def last_in_company(instants: np.ndarray, length: int) -> int:
+    """The last of (n,) instants with enough others within `length` before it to make a block; else simply the last.
+
+    A mistyped year must not move every block to where there is nothing.
+    """
+    ordered = np.sort(instants)
+    close = np.flatnonzero(ordered[MIN_BLOCK - 1 :] - ordered[: len(ordered) - MIN_BLOCK + 1] <= length)
+    return int(ordered[close[-1] + MIN_BLOCK - 1] if len(close) else ordered[-1])
 
 
 def _cut(examples: Examples, config: Config, at: int, until: int, now: int) -> Cut:
