@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy import sparse
 
-from training.world.people import People
+from training.world.people import People, company_of
 from training.world.reps import Reps
 from training.world.setting import DAY, HOUR, NONE, Floats, Ints, Setting, choose
 from training.world.ties import Ties
@@ -126,13 +127,11 @@ def make_touches(setting: Setting, ties: Ties, people: People, reps: Reps) -> To
     return touches
 
 
-def attendees(setting: Setting, meetings: Meetings, people: People) -> tuple[Ints, Ints]:
-    """Who sat in each meeting: the contact, and up to a few of the same account. Returns (meeting, contact)."""
+def attendees(setting: Setting, meetings: Meetings, people: People, network: sparse.csr_array) -> tuple[Ints, Ints]:
+    """Who sat in each meeting: the contact, and up to three who work with the contact. Returns (meeting, contact)."""
     rng = setting.rng("attendees")
-    row = np.repeat(np.arange(len(meetings)), choose(rng, np.array([0.5, 0.3, 0.15, 0.05]), len(meetings)))
-    low = np.searchsorted(people.account, meetings.account[row], side="left")
-    size = np.searchsorted(people.account, meetings.account[row], side="right") - low
-    other = low + (rng.random(row.size) * size).astype(np.int64)
+    row = np.repeat(np.arange(len(meetings)), choose(rng, np.array([0.4, 0.35, 0.2, 0.05]), len(meetings)))
+    other = company_of(rng, network, people, meetings.contact[row])
     known = people.created[other] <= meetings.created[row]
     both = np.concatenate([meetings.contact, other[known]])
     rows = np.concatenate([np.arange(len(meetings)), row[known]])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from training.world.accounts import FORMER, Accounts, make_accounts
 from training.world.changes import Changes, account_changes, churn_changes, deal_changes, lead_changes, moved
@@ -46,6 +47,7 @@ class Life:
     campaigns: Campaigns
     activities: Activities
     leads: Leads
+    network: sparse.csr_array
     ties: Ties
     meetings: Meetings
     touches: Touches
@@ -124,6 +126,7 @@ def _told(history: History, campaigns: Campaigns, activities: Activities, owner:
         campaigns=campaigns,
         activities=activities,
         leads=leads,
+        network=history.network,
         ties=history.ties,
         meetings=history.meetings,
         touches=touches.plus(history.touches),

@@ -94,7 +94,7 @@ def _bosses(rng: np.random.Generator, account: Ints, function: Ints, level: Ints
 def colleagues(setting: Setting, people: People) -> sparse.csr_array:
     """Who really works with whom: reporting lines (recorded or not), and pairs that no table shows.
 
-    Returns (n, n) symmetric weights: 1 for those who work together, 0.4 for two steps; the diagonal is empty.
+    Returns (n, n) symmetric weights: 1 for those who work together, 0.15 for two steps; the diagonal is empty.
     """
     rng, n = setting.rng("colleagues"), len(people)
     to_boss = np.flatnonzero(people.boss >= 0)
@@ -108,11 +108,23 @@ def colleagues(setting: Setting, people: People) -> sparse.csr_array:
     direct = sparse.coo_array((np.ones(rows.size), (rows, cols)), shape=(n, n)).tocsr()
     direct.data[:] = 1.0
     two = (direct @ direct).tocsr()
-    two.data[:] = 0.4
+    two.data[:] = 0.15
     both = sparse.csr_array(direct.maximum(two))
     both.setdiag(0.0)
     both.eliminate_zeros()
     return both
+
+
+def company_of(rng: np.random.Generator, network: sparse.csr_array, people: People, contact: Ints) -> Ints:
+    """Someone to sit beside each contact: mostly one whom the contact works with, else anyone of the account."""
+    degree = np.diff(network.indptr)[contact]
+    draw = rng.random(contact.size)
+    place = network.indptr[contact] + (draw * degree).astype(np.int64)
+    friend = network.indices[np.minimum(place, network.indices.size - 1)].astype(np.int64)
+    low = np.searchsorted(people.account, people.account[contact], side="left")
+    size = np.searchsorted(people.account, people.account[contact], side="right") - low
+    anyone = low + (draw * size).astype(np.int64)
+    return np.where((degree > 0) & (rng.random(contact.size) < 0.8), friend, anyone)
 
 
 def level_weight(level: Ints) -> Floats:

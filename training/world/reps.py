@@ -30,7 +30,7 @@ PARTNERS_ONLY = (ROLES.index("partner"), ROLES.index("channel"))
 _ROLE_SHARE = np.array([0.18, 0.18, 0.13, 0.14, 0.13, 0.05, 0.05, 0.14])
 FOCUS = ("new", "existing", "both")
 #: Eligible reps that a lead should find, on average: what the territories and lines are cut for.
-_CHOICE = 15
+_CHOICE = 13
 
 
 @dataclass
@@ -99,7 +99,7 @@ def make_reps(setting: Setting) -> Reps:
     rng, n = setting.rng("reps"), setting.reps
     role = _roles(rng, n)
     breadth = _CHOICE * len(SOLD_REGIONS) * len(SOLD_SOLUTIONS) / n
-    regions = int(np.clip(round(1.1 * np.sqrt(breadth)), 1, len(SOLD_REGIONS)))
+    regions = int(np.clip(round(0.9 * np.sqrt(breadth)), 1, len(SOLD_REGIONS)))
     lines = int(np.clip(round(breadth / regions), 2, len(SOLD_SOLUTIONS)))
     anywhere, anything = rng.random(n) < 0.03, rng.random(n) < 0.03
     weight = np.array([REGIONS[r].weight for r in SOLD_REGIONS])

@@ -34,7 +34,7 @@ TEST_WEEKS = 4
 HORIZON_DAYS = 90
 
 CORNERS: dict[World, float] = {"smooth": 0.0, "mixed": 0.5, "rough": 1.0}
-COLLEAGUES: dict[Graph, float] = {"strong": 1.0, "weak": 0.3, "none": 0.0}
+COLLEAGUES: dict[Graph, float] = {"strong": 1.2, "weak": 0.35, "none": 0.0}
 
 
 @dataclass(frozen=True)

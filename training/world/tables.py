@@ -18,6 +18,7 @@ from training.world.deals import CLOSE_REASONS, WON, closed_by
 from training.world.demand import ACTIVITY_KINDS, CAMPAIGN_KINDS, SOURCES
 from training.world.encounters import TOUCH_KINDS, attendees
 from training.world.life import Life, rep_industries
+from training.world.people import company_of
 from training.world.places import REGIONS, SOLUTIONS
 from training.world.record import POLICIES
 from training.world.reps import FOCUS, absent_or_none
@@ -36,7 +37,7 @@ def tables_of(life: Life) -> Iterator[tuple[str, Cells]]:
     yield "preferences", _preferences(life)
     yield "time_off", _time_off(life)
     yield "meetings", _meetings(life)
-    meeting, contact = attendees(life.setting, life.meetings, life.people)
+    meeting, contact = attendees(life.setting, life.meetings, life.people, life.network)
     yield (
         "meeting_contacts",
         {
@@ -259,9 +260,7 @@ def _opportunities(life: Life) -> Cells:
 def _opportunity_contacts(life: Life) -> Cells:
     d, rng, people = life.deals, life.setting.rng("deal contacts"), life.people
     row = np.repeat(np.arange(len(d)), rng.poisson(1.0, len(d)))
-    low = np.searchsorted(people.account, d.account[row], side="left")
-    size = np.searchsorted(people.account, d.account[row], side="right") - low
-    other = low + (rng.random(row.size) * size).astype(np.int64)
+    other = company_of(rng, life.network, people, d.contact[row])
     known = people.created[other] <= d.opened[row]
     pairs = np.column_stack([np.r_[np.arange(len(d)), row[known]], np.r_[d.contact, other[known]]])
     pairs = np.unique(pairs, axis=0)

@@ -49,9 +49,9 @@ class Ties:
 
 
 def make_ties(setting: Setting, accounts: Accounts, people: People, reps: Reps, owner: Ints) -> Ties:
-    """Draw the ties: an owner knows one to three of an account, other reps of the region a few more."""
+    """Draw the ties: an owner knows one or two of an account, other reps of the region a few more."""
     rng, n = setting.rng("ties"), len(accounts)
-    by_owner = np.repeat(np.arange(n), np.where(owner >= 0, rng.integers(1, 4, n), 0))
+    by_owner = np.repeat(np.arange(n), np.where(owner >= 0, rng.integers(1, 3, n), 0))
     by_others = np.repeat(np.arange(n), np.where(accounts.region < 10, rng.poisson(5.0, n), 0))
     able = reps.covers.T[accounts.region] & reps.selling
     stranger = _one_of(rng, able, by_others)
@@ -64,7 +64,7 @@ def make_ties(setting: Setting, accounts: Accounts, people: People, reps: Reps, 
     since[: by_owner.size] -= 120 * DAY
     since = np.maximum(since, np.maximum(reps.hired[rep] + 14 * DAY, accounts.created[account] + 2 * DAY))
     keep = since < np.minimum(reps.until[rep], setting.end)
-    strength = np.where(np.arange(account.size) < by_owner.size, 0.45, 0.3) + 0.55 * rng.beta(1.5, 1.5, account.size)
+    strength = np.where(np.arange(account.size) < by_owner.size, 0.35, 0.3) + 0.55 * rng.beta(1.5, 1.5, account.size)
     shows = rng.random(account.size) < 0.68
     return Ties(rep[keep], contact[keep], strength[keep], since[keep], shows[keep])
 
@@ -79,5 +79,5 @@ def _one_of(rng: np.random.Generator, able: Flags, rows: Ints) -> Ints:
 def through_colleagues(network: sparse.csr_array, warmth: sparse.csr_array) -> sparse.csr_array:
     """(contacts, reps) reach of the ties over colleagues, 0..1: saturating in the ties that they hold."""
     reach = sparse.csr_array(network @ warmth)
-    reach.data = np.tanh(0.8 * reach.data)
+    reach.data = np.tanh(1.2 * reach.data)
     return reach

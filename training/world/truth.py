@@ -14,6 +14,8 @@ from training.world.reps import Reps
 from training.world.setting import COLLEAGUES, CORNERS, DAY, HISTORY_WEEKS, Flags, Floats, Ints, Setting
 from training.world.titles import FUNCTIONS, LEVELS
 
+#: How far apart the pairs of a lead are; at 1 the best rep converts four to five times what a random one does.
+SPREAD = 0.8
 ENTERPRISE, SEGMENT = ROLES.index("enterprise"), ROLES.index("segment")
 
 
@@ -76,11 +78,11 @@ class Truth:
     def logits(self, m: Moment) -> tuple[Floats, Floats]:
         """The two sums of terms without their intercepts, (k, reps) each."""
         corners = CORNERS[self.setting.world]
-        accept, convert = self._smooth(m)
+        accept, convert = (SPREAD * side for side in self._smooth(m))
         if corners:
             more, better = self._corners(m)
-            accept = (1 - 0.15 * corners) * accept + corners * more
-            convert = (1 - 0.15 * corners) * convert + corners * better
+            accept = (1 - 0.25 * corners) * accept + 0.9 * corners * more
+            convert = (1 - 0.25 * corners) * convert + 0.9 * corners * better
         return accept, convert
 
     def _smooth(self, m: Moment) -> tuple[Floats, Floats]:
@@ -100,14 +102,14 @@ class Truth:
         week = int(np.clip((m.instant - self.setting.start) // (7 * DAY), 0, HISTORY_WEEKS - 1))
         chemistry = self.chemistry[m.account].astype(np.float64)
         need = self.need[m.account, m.solution]
-        both = 0.45 * segment + 0.40 * expert + 0.30 * focus
+        both = 0.40 * segment + 0.35 * expert + 0.25 * focus
         accept = (
-            both + taste + self.willing + 0.5 * chemistry + 0.5 * m.owned + 0.8 * m.warmth + 1.2 * reach
+            both + taste + self.willing + 0.6 * chemistry + 0.3 * m.owned + 0.8 * m.warmth + 1.5 * reach
             + 0.8 * m.meeting - 0.4 * m.load - 0.25 * self.busy[:, week] + 0.25 * m.deals - 0.3 * m.others
             + (0.2 * need + 0.2 * m.intent)[:, None]
         )  # fmt: skip
         convert = (
-            0.8 * both + 0.75 * taste + self.skill + 0.5 * chemistry + 0.2 * m.owned + 1.0 * m.warmth + 1.4 * reach
+            0.8 * both + 0.75 * taste + self.skill + 0.6 * chemistry + 0.1 * m.owned + 1.0 * m.warmth + 1.7 * reach
             + 0.8 * m.meeting + 0.15 * tenure + 0.3 * m.deals - 0.1 * self.busy[:, week]
             + (0.45 * need + 0.2 * m.intent + 0.25 * level_weight(self.people.level[m.contact]))[:, None]
         )  # fmt: skip
@@ -117,7 +119,7 @@ class Truth:
         """What no sum of terms can say: sweet spots, pairings, thresholds, the quarter's end."""
         role = self.reps.role
         size = np.log10(np.nan_to_num(self.accounts.revenue[m.account], nan=2e8))[:, None]
-        sweet = np.where(np.abs(size - self.sweet[role]) < 0.35, 0.5, -0.15)
+        sweet = np.where(np.abs(size - self.sweet[role]) < 0.35, 0.8, -0.2)
         pairing = self.pairing[role][:, m.solution, self.accounts.industry[m.account]].T
         soon = np.where(m.meeting > np.exp(-0.7), 0.6, 0.0)  # within a week
         warm = np.where(m.warmth + m.reach * COLLEAGUES[self.setting.graph] > 0.6, 0.5, 0.0)
@@ -150,12 +152,12 @@ def make_truth(setting: Setting, accounts: Accounts, people: People, reps: Reps)
         people=people,
         reps=reps,
         need=rng.normal(0, 1, (len(accounts), len(SOLUTIONS))),
-        taste_function=taste(len(FUNCTIONS), 0.15, 0.25),
-        taste_level=taste(len(LEVELS), 0.08, 0.12),
-        taste_solution=taste(len(SOLUTIONS), 0.15, 0.28),
-        taste_industry=taste(len(INDUSTRIES), 0.10, 0.18),
-        willing=own * rng.normal(0, 0.25, n),
-        skill=own * rng.normal(0, 0.28, n),
+        taste_function=taste(len(FUNCTIONS), 0.15, 0.28),
+        taste_level=taste(len(LEVELS), 0.08, 0.16),
+        taste_solution=taste(len(SOLUTIONS), 0.15, 0.32),
+        taste_industry=taste(len(INDUSTRIES), 0.10, 0.16),
+        willing=own * rng.normal(0, 0.2, n),
+        skill=own * rng.normal(0, 0.22, n),
         prompt=rng.uniform(0.35, 0.9, n),
         busy=_busyness(rng, n),
         chemistry=rng.normal(0, 0.3, (len(accounts), n)).astype(np.float32),
@@ -168,7 +170,7 @@ def _pairings(rng: np.random.Generator) -> Floats:
     """(roles, solutions, industries): a third of the combinations go well or badly, the rest are neutral."""
     shape = (len(ROLES), len(SOLUTIONS), len(INDUSTRIES))
     sign = rng.choice([-1.0, 0.0, 1.0], size=shape, p=[0.2, 0.6, 0.2])
-    return sign * 0.6
+    return sign * 0.75
 
 
 def _busyness(rng: np.random.Generator, n: int) -> Floats:
