@@ -168,10 +168,11 @@ class Logistic:
                 **{n: getattr(labels, n)[rows] for n in ("grade", "converted", "won", "weight", "group", "account")},
                 accepted=target[rows],
             )
-            teaches = len(np.unique(asked.accepted)) == 2
-            matrix = train.take(rows)
-            start = fit_linear(self._recipe, matrix, asked, train.columns, accept=True, convert=False, signed=False)
-            self._fits[outcome] = start if teaches else None
+            self._fits[outcome] = None
+            if len(np.unique(asked.accepted)) == 2:
+                matrix = train.take(rows)
+                start = fit_linear(self._recipe, matrix, asked, train.columns, accept=True, convert=False, signed=False)
+                self._fits[outcome] = start
         return self
 
     def predict(self, matrix: Matrix) -> Scores:

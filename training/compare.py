@@ -48,6 +48,8 @@ def compare(home: Path, runs: Sequence[str] = (), last: int = 5, *, nested: bool
     Raises   UsageError when a run is not there, or there is none at all
     """
     store = Store(home)
+    if not store.begun:
+        raise UsageError("There is no run yet; `callsheet train` makes one.", field="runs")
     found = [_run(store, run_id) for run_id in runs] or _last(store, last)
     if not found:
         raise UsageError("There is no run yet; `callsheet train` makes one.", field="runs")
@@ -66,7 +68,7 @@ def _run(store: Store, run_id: str) -> Any:
 def _last(store: Store, count: int) -> list[Any]:
     return list(
         store.client.search_runs(
-            [store.experiment], "tags.recipe = 'ranker' and attributes.status = 'FINISHED'",
+            [store.experiment], "tags.kind = 'ranker' and attributes.status = 'FINISHED'",
             order_by=["attributes.start_time DESC"], max_results=count,
         )
     )  # fmt: skip

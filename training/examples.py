@@ -105,7 +105,7 @@ def _known(value: np.ndarray, ripe: np.ndarray) -> np.ndarray:
 
 
 def group_ids(market: np.ndarray, region: np.ndarray, week: np.ndarray, limit: int = GROUP_LIMIT) -> np.ndarray:
-    """(n,) int64 0..g-1: offers that competed, market x region x ISO week; too large a group is cut evenly, in order."""
+    """(n,) int64 0..g-1: offers that competed, market x region x ISO week; too large a group is cut evenly."""
     _, group = np.unique(np.column_stack([market, region, week]), axis=0, return_inverse=True)
     group = group.ravel()
     size = np.bincount(group)
@@ -157,7 +157,8 @@ def gather(book: Book, engine: Engine) -> Examples:
         answer=log.answer[rows], answered=log.answered[rows],
         converted_known=log.converted_known[rows], convert_due=log.convert_due[rows],
         won_known=log.won_known[rows], won_due=log.won_due[rows],
-        account=account, market=wall(book, engine.config).market.judge(lead, at)[1], region=book.accounts.region[account],
+        account=account, market=wall(book, engine.config).market.judge(lead, at)[1],
+        region=book.accounts.region[account],
         week=iso_week_start(at, "UTC") // DAY,
         slices=slice_table(book, lead, rep, account, at), counts=counts,
     )  # fmt: skip

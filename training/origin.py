@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from training.examples import Examples
 
@@ -44,11 +44,11 @@ def _git(*words: str) -> str:
 
 def without_secrets(source: str) -> str:
     """The name of a data source: an address loses its user, password and query."""
-    parts = urlsplit(source)
-    if not parts.scheme or "://" not in source:
+    scheme, mark, rest = source.partition("://")
+    if not mark:
         return source
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def dataset(examples: Examples) -> tuple[str, str]:

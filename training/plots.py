@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy.stats import rankdata
 
 from training.bootstrap import Draw, Interval
 from training.evaluate import bins, perfect_calibration
@@ -20,9 +22,9 @@ def _sheet(
     title: str, how: str, width: float = 9.0, height: float = 5.2, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a title and a line below it on how to read it."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    room = (0.01, 0.01, 0.98, 0.99 - 0.78 / height)
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=room, w_pad=0.12))
     figure.patch.set_facecolor("white")
-    figure.get_layout_engine().set(rect=(0.01, 0.01, 0.98, 0.99 - 0.78 / height), w_pad=0.12)  # type: ignore[union-attr]
     figure.text(0.015, 1 - 0.16 / height, title, fontsize=14, fontweight="bold", color=INK, va="top")
     figure.text(0.015, 1 - 0.47 / height, how, fontsize=9.5, color=QUIET, va="top")
     axes = list(np.atleast_1d(figure.subplots(1, columns)))
@@ -163,7 +165,7 @@ def contributions(values: np.ndarray, features: np.ndarray, names: Sequence[str]
         known = np.isfinite(raw)
         spread = place + _swarm(x) * 0.36 * rng.choice([-1, 1], len(x))
         ax.scatter(x[~known], spread[~known], s=7, color="#c3cad2", linewidth=0, alpha=0.7)
-        level = np.argsort(np.argsort(raw[known])) / max(known.sum() - 1, 1)
+        level = (rankdata(raw[known]) - 1) / max(known.sum() - 1, 1)
         colour = ax.scatter(
             x[known], spread[known], s=7, c=level, cmap="coolwarm", vmin=0, vmax=1, linewidth=0, alpha=0.85
         )
@@ -173,7 +175,7 @@ def contributions(values: np.ndarray, features: np.ndarray, names: Sequence[str]
     if colour is not None:
         bar = figure.colorbar(colour, ax=ax, shrink=0.5, pad=0.02, ticks=[0, 1])
         bar.ax.set_yticklabels(["low", "high"])
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.ax.tick_params(length=0, labelsize=9, colors=QUIET)
     _name(ax, "push on the score (log odds)")
     return figure
@@ -212,14 +214,14 @@ def compared(
     order = sorted(metrics[0][1], key=lambda name: metrics[0][1][name].value)
     figure, axes = _sheet(
         title,
-        "Lines: 95 % intervals, resampled by account. Right: the ranker's lead over each; clear of 0, it is more than chance.",
+        "Lines: 95 % intervals, by account. Right: the ranker's lead over each; clear of 0, it is more than chance.",
         14, 0.42 * len(order) + 2.0, len(metrics) + 1,
     )  # fmt: skip
     for ax, (words, values) in zip(axes, metrics, strict=False):
         for place, name in enumerate(order):
             if name in values:
                 _dot(ax, place, values[name], {ours: OURS, rules: RULES}.get(name, THEIRS))
-        _name(ax, "", "", words)
+        _name(ax, "", "", words[0].upper() + words[1:])
     for place, name in enumerate(order):
         if name in against:
             seen = against[name]
@@ -238,6 +240,7 @@ def _dot(ax: Axes, place: float, seen: Interval, colour: str) -> None:
 
 def _rows(axes: Sequence[Axes], names: Sequence[str], bold: str = "") -> None:
     for i, ax in enumerate(axes):
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.set_yticks(range(len(names)), names if i == 0 else [""] * len(names))
         ax.grid(axis="y", visible=False)
@@ -247,11 +250,11 @@ def _rows(axes: Sequence[Axes], names: Sequence[str], bold: str = "") -> None:
 
 
 def slices(
-    metric: str, parts: Mapping[str, Mapping[str, tuple[int, Interval, Interval]]], whole: float, ours: str, rules: str
+    metric: str, parts: Mapping[str, Mapping[str, tuple[int, Interval, Interval]]], ours: str, rules: str
 ) -> Figure:
     """One metric by slice, the ranker's and the rules'.
 
-    parts  way of slicing, in words -> slice -> (rows, the ranker's interval, the rules'); whole: the ranker's overall
+    parts  way of slicing, in words -> slice -> (rows, the ranker's interval, the rules')
     """
     names: list[str] = []
     dots: list[tuple[float, Interval, Interval]] = []
@@ -267,13 +270,12 @@ def slices(
         place += 0.35
     figure, (ax,) = _sheet(
         f"Where is it good, where not? {metric}, by slice",
-        f"Blue: {ours}. Orange: {rules}. Lines: 95 % intervals. Dashed: the ranker over all. In brackets: test offers.",
+        f"Blue: {ours}. Orange: {rules}. In brackets: test offers. Compare the two, not slices: a short list is easy.",
         10, max(3.2, 0.25 * place + 1.4),
     )  # fmt: skip
     for y, one, other in dots:
         _dot(ax, y + 0.17, other, RULES)
         _dot(ax, y - 0.13, one, OURS)
-    ax.axvline(whole, color=OURS, linewidth=1, linestyle=(0, (4, 3)))
     ax.set_ylim(max(place, 1) - 0.5, -0.8)
     ax.set_yticks([y for y, _, _ in dots] + [y for y, _ in heads], [*names, *(title for _, title in heads)])
     titles = {title for _, title in heads}

@@ -76,10 +76,12 @@ class Pool:
         """The pool that `frame` wrote."""
         offer_id = frame["offer_id"].to_numpy(dtype=object)
         board = Board(
-            *(frame[name].to_numpy() for name in ("group", "grade", "accepted", "converted")), tie_breaks(offer_id)
-        )
-        slices = {c.removeprefix("slice."): frame[c] for c in frame if c.startswith("slice.")}
-        recipes = [c.removesuffix(".score") for c in frame if c.endswith(".score")]
+            group=frame["group"].to_numpy(), grade=frame["grade"].to_numpy(), accepted=frame["accepted"].to_numpy(),
+            converted=frame["converted"].to_numpy(), tie=tie_breaks(offer_id),
+        )  # fmt: skip
+        names = [str(column) for column in frame.columns]
+        slices = {c.removeprefix("slice."): frame[c] for c in names if c.startswith("slice.")}
+        recipes = [c.removesuffix(".score") for c in names if c.endswith(".score")]
         said = {r: Predictions(*(frame[f"{r}.{part}"].to_numpy(np.float64) for part in _PARTS)) for r in recipes}
         account = frame["account"].to_numpy()
         return cls(offer_id, frame["cut"].to_numpy(), account, board, pd.DataFrame(slices, dtype="category"), said)

@@ -1,4 +1,4 @@
-"""The product as an MLflow model: this file is logged with it and run when it is loaded (models from code, no pickle)."""
+"""The product as an MLflow model: this file is logged with it, and run when it is loaded (no pickle)."""
 
 from __future__ import annotations
 

@@ -23,13 +23,14 @@ from training.bootstrap import Draw, Interval
 from training.contestants import NOTES, RANKER, RULES, Contestant
 from training.evaluate import Measured, evaluate, perfect_calibration
 from training.examples import Examples
+from training.gate import PRIMARY
 from training.pool import ARTIFACT, Pool
-from training.results import HEADLINES, PRIMARY, Row, markdown, rivals, sentence
+from training.results import HEADLINES, Row, markdown, rivals, sentence
 from training.slices import TITLES, each_slice, metric_part
 from training.tracking import Run, Store
 
 #: Metrics that are measured on each slice of the test rows.
-SLICED = ("ndcg_at_3", "accept_at_3", "convert_at_3", "log_loss_convert", "calibration_error_convert")
+SLICED = ("ndcg_at_5", "accept_at_3", "convert_at_3", "log_loss_convert")
 EXPLAINED = 600  # test rows whose contributions are drawn
 EXAMPLE = 5  # rows of the model's input example
 
@@ -80,15 +81,18 @@ def _outcomes(block: Block) -> dict[str, int]:
 
 
 def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tuple[str, str]:
-    """Write the run, the runs below it, and the registered model; returns (run id, version)."""
-    tags = {"recipe": RANKER, "kind": "ranker"}
-    with store.run(f"Callsheet ranker ({record.recipe.name}), data to {record.until}", tags=tags) as run:
+    """Write the run, the runs below it, and last the registered model; returns (run id, version)."""
+    name = f"Callsheet ranker ({record.recipe.name}), data to {record.until}"
+    note = markdown(record.order, record.rows, sentence(record.order, record.measured), _facts(record))
+    facts = _version_facts(record)
+    with store.run(name, note, {"recipe": RANKER, "kind": "ranker"} | facts) as run:
         run.params(_params(record))
         run.dataset(
             "offers", record.snapshot.fingerprint, *origin.dataset(record.examples),
             json.dumps({"name": origin.without_secrets(record.source) or "not named"}),
         )  # fmt: skip
-        run.note(markdown(record.order, record.rows, sentence(record.order, record.measured), _facts(record)))
+        run.metrics(_with_intervals(record.measured[RANKER], names=list(HEADLINES)))
+        model_id = store.log_product(run, record.folder, *_example(record), facts)
         parts = dict(_slices(record))
         run.metrics(_metrics(record, parts) | {f"seconds/{name}": s for name, s in seconds.items()})
         run.frame(ARTIFACT, record.pool.frame())
@@ -98,7 +102,7 @@ def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tup
         run.figures(_figures(record, parts))
         for one in record.order[1:]:
             _write_below(store, run, record, one)
-        return run.id, _register(store, run, record)
+    return run.id, store.register(run, model_id, facts).version
 
 
 def _params(record: Record) -> dict[str, object]:
@@ -122,15 +126,16 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _facts(record: Record) -> dict[str, str]:
-    counts, pool = record.counts, record.pool
+    counts, pool, board = record.counts, record.pool, record.pool.board
     taken = [f"{n:,} {what}" for what, n in record.examples.counts.items() if n and not what.startswith("kept")]
     heads = record.product.card["heads"]
+    accounts = len(np.unique(pool.account))
     return {
         "Data": f"{', '.join(taken)}; facts to {record.until}.",
-        "Test": f"{len(pool):,} offers of {len(np.unique(pool.account)):,} accounts in {len(pool.board.size):,} groups "
-        f"(market, region and week), made after the cuts of {', '.join(cut.day for cut in record.cuts)}.",
-        "Outcomes": f"{int(pool.board.accepted.sum()):,} of them accepted, {int(pool.board.converted.sum()):,} converted.",
-        "Product": f"refitted on {counts['train: offers']:,} offers, probabilities set on {counts['calibrate: offers']:,}.",
+        "Test": f"{len(pool):,} offers of {accounts:,} accounts in {len(board.size):,} groups (market, region, week), "
+        f"made after the cuts of {', '.join(cut.day for cut in record.cuts)}.",
+        "Outcomes": f"{int(board.accepted.sum()):,} of them accepted, {int(board.converted.sum()):,} converted.",
+        "Product": f"refitted on {counts['train: offers']:,} offers, calibrated on {counts['calibrate: offers']:,}.",
         "Heads": "; ".join(f"{name}: {_state(head)}" for name, head in heads.items()) + ".",
     }
 
@@ -141,7 +146,7 @@ def _state(head: Mapping[str, object]) -> str:
 
 def _with_intervals(measured: Measured, prefix: str = "", names: Sequence[str] | None = None) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name in names or tuple(measured.value):
+    for name in tuple(measured.value) if names is None else names:
         if name in measured.value:
             found |= _spelled(f"{prefix}{name}", measured.interval(name))
     return found
@@ -153,7 +158,7 @@ def _spelled(name: str, seen: Interval) -> dict[str, float]:
 
 def _metrics(record: Record, parts: Mapping[tuple[str, str], _Part]) -> dict[str, float]:
     ours, said = record.measured[RANKER], record.pool.said[RANKER]
-    found = _with_intervals(ours)
+    found = _with_intervals(ours, names=[name for name in ours.value if name not in HEADLINES])
     for head, p in (("accept", said.p_accept), ("convert", said.p_convert)):
         found[f"calibration_error_{head}_by_chance"] = perfect_calibration(p)
     share = record.product.card["behaviour"]["share"]
@@ -165,7 +170,7 @@ def _metrics(record: Record, parts: Mapping[tuple[str, str], _Part]) -> dict[str
     for (column, value), part in parts.items():
         found |= _with_intervals(part.ours, f"slice/{column}/{metric_part(value)}/", SLICED)
         found[f"slice/{column}/{metric_part(value)}/offers"] = part.offers
-    return found | {f"rows/{metric_part(name)}": float(n) for name, n in record.counts.items()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ def _figures(record: Record, parts: Mapping[tuple[str, str], _Part]) -> dict[str
             seen = part.offers, part.ours.interval(PRIMARY), part.rules.interval(PRIMARY)
             by_slice.setdefault(TITLES[column], {})[value] = seen
     whole = record.measured[RANKER].value.get(PRIMARY, np.nan)
-    made["metric_by_slice"] = plots.slices(HEADLINES[PRIMARY], by_slice, whole, titles[RANKER], titles[RULES])
+    made["metric_by_slice"] = plots.slices(HEADLINES[PRIMARY], by_slice, titles[RANKER], titles[RULES])
     if np.isfinite(whole):
         others = [one for one in record.order if one.kind == "ablation"]
         made["baselines_compared"] = _compared(record, "Does the ranker beat what is simpler?", rivals(record.order))
@@ -220,7 +225,7 @@ def _compared(record: Record, title: str, others: Sequence[Contestant]) -> Figur
             HEADLINES[m],
             {one.title: record.measured[one.key].interval(m) for one in shown if m in record.measured[one.key].value},
         )
-        for m in ("ndcg_at_3", "accept_at_3", "convert_at_3")
+        for m in (PRIMARY, "accept_at_3", "convert_at_3")
     ]
     against = {one.title: ours.less(record.measured[one.key], PRIMARY) for one in others}
     rules = next((one.title for one in others if one.key == RULES), "")
@@ -245,9 +250,9 @@ def _explained(record: Record) -> dict[str, Figure]:
 def _write_below(store: Store, parent: Run, record: Record, one: Contestant) -> None:
     """The run of one baseline or ablation: what it is, and how it did on the same test rows."""
     measured = record.measured[one.key]
-    with store.run(one.title, parent, {"recipe": one.key, "kind": one.kind}) as run:
+    note = f"{NOTES.get(one.key, '')}\n\nFitted and tested on the same cuts as the ranker, the run above it."
+    with store.run(one.title, note, {"recipe": one.key, "kind": one.kind}, parent) as run:
         run.params({"recipe": one.key, "seed": record.seed, "data.fingerprint": record.snapshot.fingerprint})
-        run.note(f"{NOTES.get(one.key, '')}\n\nFitted and tested on the same cuts as the ranker, the run above it.")
         found = _with_intervals(measured)
         for name in HEADLINES:
             if name in measured.value and name in record.measured[RANKER].value:
@@ -255,15 +260,17 @@ def _write_below(store: Store, parent: Run, record: Record, one: Contestant) -> 
         run.metrics(found)
 
 
-def _register(store: Store, run: Run, record: Record) -> str:
+def _example(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A few rows of the model's input, and what it says to them."""
     matrix = record.examples.matrix.take(record.cuts[-1].test.rows[:EXAMPLE])
     said = record.product.predict(matrix)
-    tags = {
+    answer = pd.DataFrame({"score": said.score, "p_accept": said.p_accept, "p_convert": said.p_convert})
+    return pd.DataFrame(matrix.values, columns=list(matrix.columns)), answer
+
+
+def _version_facts(record: Record) -> dict[str, str]:
+    return {
         "content_hash": record.product.content_hash, "feature_version": FEATURE_VERSION,
-        "market_fingerprint": record.config.market_fingerprint, "recipe": record.recipe.name,
+        "market_fingerprint": record.config.market_fingerprint, "recipe_name": record.recipe.name,
         "recipe_fingerprint": record.recipe.fingerprint, "data_fingerprint": record.snapshot.fingerprint,
     }  # fmt: skip
-    example = pd.DataFrame(matrix.values, columns=list(matrix.columns))
-    answer = pd.DataFrame({"score": said.score, "p_accept": said.p_accept, "p_convert": said.p_convert})
-    run.tags(tags)
-    return store.register(run, record.folder, example, answer, tags).version

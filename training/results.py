@@ -13,7 +13,7 @@ from training.gate import PRIMARY
 
 #: Metric -> what a person calls it; these are in the table of every run.
 HEADLINES = {
-    "ndcg_at_3": "NDCG at 3",
+    "ndcg_at_5": "NDCG at 5",
     "accept_at_3": "accepted of the first 3",
     "convert_at_3": "converted of the first 3",
     "convert_lift_at_3": "conversions over the logged policy, first 3",
@@ -119,7 +119,7 @@ def markdown(order: Sequence[Contestant], rows: Sequence[Row], said: str, facts:
     """The run's page: the sentence, the table of recipes, and the facts of the run."""
     by = {(row.recipe, row.metric): row for row in rows}
     shown = [m for m in HEADLINES if m != "convert_lift_at_3"]
-    lines = [said, "", "| recipe | " + " | ".join(HEADLINES[m] for m in shown) + " | ranker's lead, NDCG at 3 |"]
+    lines = [said, "", "| recipe | " + " | ".join(HEADLINES[m] for m in shown) + " | ranker's lead |"]
     lines.append("|---" * (len(shown) + 2) + "|")
     for one in order:
         name = f"**{one.title}**" if one.key in (RANKER, RULES) else one.title

@@ -39,6 +39,10 @@ Metrics end in `_low` and `_high` where they have a 95 % interval (resampled by 
 test rows; `difference/…` is the ranker minus a baseline, paired."""
 
 
+#: What a version is known by: content_hash, feature_version, market_fingerprint, …
+Facts = Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Version:
     """One registered model: `version` counts up from "1"; aliases are challenger and champion."""
@@ -75,10 +79,6 @@ class Run:
         """Set tags."""
         for part in _parts([RunTag(name, str(value)[:5000]) for name, value in values.items()], 100):
             self.client.log_batch(self.id, tags=part)
-
-    def note(self, markdown: str) -> None:
-        """What the run's page says in words."""
-        self.client.set_tag(self.id, "mlflow.note.content", markdown)
 
     def dataset(self, name: str, digest: str, schema: str, profile: str, source: str) -> None:
         """Name the data that was trained on, as MLflow's dataset input. `source` must hold no credentials."""
@@ -119,6 +119,11 @@ class Store:
         self.home = home.resolve()
         self.uri = f"sqlite:///{self.home / 'mlflow.db'}"
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a store already; reading one that is not there would make it."""
+        return (self.home / "mlflow.db").is_file()
+
     @cached_property
     def client(self) -> MlflowClient:
         """The store's client; the first use makes or upgrades the database, one process at a time."""
@@ -140,10 +145,13 @@ class Store:
         return str(self.client.get_experiment_by_name(EXPERIMENT).experiment_id)
 
     @contextmanager
-    def run(self, name: str, parent: Run | None = None, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
-        """A run that ends FINISHED, or FAILED with the error's name when the block raises."""
-        nested = {"mlflow.parentRunId": parent.id} if parent is not None else {}
-        made = self.client.create_run(self.experiment, run_name=name, tags={**(tags or {}), **nested})
+    def run(self, name: str, note: str, tags: Mapping[str, str], parent: Run | None = None) -> Iterator[Run]:
+        """A run that ends FINISHED, or FAILED with the error's name when the block raises.
+
+        note   what the run's page says in words (Markdown)
+        """
+        own = {"mlflow.note.content": note} | ({"mlflow.parentRunId": parent.id} if parent is not None else {})
+        made = self.client.create_run(self.experiment, run_name=name, tags={**tags, **own})
         run = Run(self.client, made.info.run_id)
         try:
             yield run
@@ -161,20 +169,14 @@ class Store:
             raise UsageError(f"There is no run {run_id!r} in {self.home}.", field="run") from error
         return Run(self.client, run_id)
 
-    def register(
-        self, run: Run, folder: Path, example: pd.DataFrame, answer: pd.DataFrame, tags: Mapping[str, str]
-    ) -> Version:
-        """Log a product's folder as a pyfunc of the run and register it as the challenger.
+    def log_product(self, run: Run, folder: Path, example: pd.DataFrame, answer: pd.DataFrame, facts: Facts) -> str:
+        """Log a product's folder as a pyfunc of the run; returns the logged model's id.
 
+        What the run has measured by then is shown with the model, so log the headlines before and the rest after.
         example  a few rows of the model's input; answer: what it said to them
         """
         from mlflow.models import infer_signature
 
-        try:
-            self.client.create_registered_model(MODEL, description="Which rep gets which lead. See the version's run.")
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         with self._fluent(), mlflow.start_run(run_id=run.id):
             logged = mlflow.pyfunc.log_model(
                 name=PRODUCT,
@@ -183,10 +185,20 @@ class Store:
                 signature=infer_signature(example, answer),
                 input_example=example,
                 pip_requirements=_requirements(),
-                metadata=dict(tags),
+                metadata=dict(facts),
             )
+        return str(logged.model_id)
+
+    def register(self, run: Run, model_id: str, facts: Facts) -> Version:
+        """Register a logged product as the next version of the model, and make it the challenger."""
+        try:
+            self.client.create_registered_model(MODEL, description="Which rep gets which lead. See the version's run.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        with self._fluent():
             made = self.client.create_model_version(
-                MODEL, f"models:/{logged.model_id}", run_id=run.id, tags=dict(tags), model_id=logged.model_id
+                MODEL, f"models:/{model_id}", run_id=run.id, tags=dict(facts), model_id=model_id
             )
         self.client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
         return self.version(str(made.version))

@@ -1,0 +1,213 @@
+"""A whole training on a small synthetic CRM, against a real MLflow store; then judged and compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.config import Config, load_config
+from features.errors import NotEnoughData, UsageError
+from features.snapshot import Snapshot, read_snapshot
+from models.product import Product
+from training.compare import compare
+from training.contestants import ABLATIONS, RANKER, RULES, TITLES
+from training.evaluate import evaluate
+from training.gate import PRIMARY, judge
+from training.origin import without_secrets
+from training.pool import ARTIFACT, Pool
+from training.sample import write_sample
+from training.tracking import Run, Store
+from training.train import TrainResult, train
+
+PLOTS = (
+    "baselines_compared", "calibration", "contributions", "cumulative_gain", "families_compared", "importance",
+    "metric_by_slice",
+)  # fmt: skip
+
+
+class Trained(NamedTuple):
+    snapshot: Snapshot
+    config: Config
+    home: Path
+    result: TrainResult
+    store: Store
+    run: Run
+
+
+@pytest.fixture(scope="module")
+def crm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Snapshot, Config]:
+    folder = tmp_path_factory.mktemp("crm")
+    write_sample(folder, accounts=300, reps=16, offers=2500, seed=1, end=date(2026, 9, 1))
+    config = load_config(folder / "callsheet.yaml")
+    return read_snapshot(str(folder), config=config), config
+
+
+@pytest.fixture(scope="module")
+def trained(crm: tuple[Snapshot, Config], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    home = tmp_path_factory.mktemp("home")
+    snapshot, config = crm
+    source = "postgresql://ops:hunter2@db.example.com/crm?token=s3cret"
+    result = train(snapshot, config, home, recipe="fast", cuts=2, replicates=100, source=source, progress=False)
+    store = Store(home)
+    return Trained(snapshot, config, home, result, store, store.open(result.run_id))
+
+
+def test_the_run_says_in_words_what_it_found(trained: Trained) -> None:
+    run = trained.store.client.get_run(trained.result.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "Callsheet ranker (fast), data to 2026-09-01"
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith(trained.result.sentence)
+    for title in TITLES.values():
+        assert title in note
+    assert run.data.params["data.fingerprint"] == trained.snapshot.fingerprint
+    assert run.data.params["recipe.accept.rounds"] == "40"
+    assert run.data.params["code.version"]
+    assert run.inputs.dataset_inputs[0].dataset.digest == trained.snapshot.fingerprint[:36]
+
+
+def test_every_recipe_has_a_run_of_its_own_with_intervals(trained: Trained) -> None:
+    below = compare(trained.home, last=1, nested=True)[1:]
+    assert [run.name for run in below] == [title for key, title in TITLES.items() if key != RANKER]
+    for run in below:
+        value, low, high = run.metrics[PRIMARY]
+        assert low is not None
+        assert high is not None
+        assert low <= value <= high
+
+
+def test_metrics_have_intervals_slices_and_paired_differences(trained: Trained) -> None:
+    metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
+    for name in ("ndcg_at_1", "ndcg_at_10", "mrr", "map", "accept_at_1", "convert_at_5", "log_loss_convert"):
+        assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
+    assert metrics["calibration_error_accept_by_chance"] > 0
+    assert metrics["behaviour_share"] >= 0
+    assert {f"difference/without_{family}/{PRIMARY}_low" for family in ABLATIONS} <= metrics.keys()
+    assert any(name.startswith("slice/relationship/new/") for name in metrics)
+    row = next(r for r in trained.result.table if r.recipe == RULES and r.metric == PRIMARY)
+    assert metrics[f"difference/{RULES}/{PRIMARY}"] == pytest.approx(row.difference)
+
+
+def test_the_charts_and_tables_are_there(trained: Trained) -> None:
+    for name in PLOTS:
+        assert trained.run.read(f"plots/{name}.png").read_bytes().startswith(b"\x89PNG")
+    counts = json.loads(trained.run.read("counts.json").read_text())
+    assert counts["offers"] == len(trained.snapshot.tables["offers"])
+    assert counts["examples"] + counts["withdrawn"] + counts["reassigned"] <= counts["offers"]
+    assert counts["train: offers"] > counts["calibrate: offers"] > 0
+    assert len(pd.read_csv(trained.run.read("baselines.csv"))) == len(trained.result.table)
+
+
+def test_what_was_tested_can_be_judged_again_from_the_run(trained: Trained) -> None:
+    pool = Pool.of_frame(pd.read_parquet(trained.run.read(ARTIFACT)))
+    metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
+    again = evaluate(pool.board, pool.said[RANKER]).value
+    assert again[PRIMARY] == pytest.approx(metrics[PRIMARY], abs=1e-12)
+    assert set(pool.said) == set(TITLES)
+    assert set(np.unique(pool.cut)) == {0, 1}
+
+
+def test_the_registered_model_is_the_product_to_the_last_bit(trained: Trained) -> None:
+    version = trained.store.challenger()
+    assert version is not None
+    assert (version.version, version.aliases) == (trained.result.version, ("challenger",))
+    folder = trained.store.product_folder(version.version)
+    product = Product.load(folder, expected=trained.result.content_hash)
+    assert product.content_hash == version.content_hash == Product.load(trained.result.model_dir).content_hash
+    model = mlflow.pyfunc.load_model(str(folder.parent.parent))
+    rows = model.input_example
+    assert [column.name for column in model.metadata.signature.inputs.inputs] == list(product.contract.columns)
+    said = model.predict(rows)
+    assert said.columns.tolist() == ["score", "p_accept", "p_convert"]
+    saved = json.loads((folder.parent.parent / "serving_input_example.json").read_text())
+    assert len(said) == len(saved["dataframe_split"]["data"])
+    assert ((said["p_convert"] > 0) & (said["p_convert"] <= said["p_accept"])).all()
+
+
+def test_nothing_is_pickled_and_no_person_or_password_is_written(trained: Trained) -> None:
+    contacts, accounts = trained.snapshot.tables["contacts"], trained.snapshot.tables["accounts"]
+    personal = [str(mail).encode() for mail in contacts["email"].dropna().unique()[:50]]
+    personal += [str(name).encode() for name in accounts["name"].unique()[:20]]
+    for path in trained.home.rglob("*"):
+        assert path.suffix not in (".pkl", ".pickle", ".joblib", ".cloudpickle")
+        if path.is_file():
+            content = path.read_bytes()
+            assert not content.startswith(b"\x80\x04"), path
+            for secret in (b"hunter2", b"s3cret", *personal):
+                assert secret not in content, path
+
+
+def test_the_same_data_and_seed_make_the_same_model_and_the_next_version(trained: Trained) -> None:
+    tables = {name: frame.sample(frac=1, random_state=7) for name, frame in trained.snapshot.tables.items()}
+    again = train(
+        replace(trained.snapshot, tables=tables), trained.config, trained.home, recipe="fast", cuts=1, replicates=20,
+        progress=False,
+    )  # fmt: skip
+    assert again.content_hash == trained.result.content_hash
+    assert int(again.version) == int(trained.result.version) + 1
+    challenger = trained.store.challenger()
+    assert challenger is not None
+    assert challenger.version == again.version
+
+
+def test_the_gate_writes_its_verdict_down(trained: Trained) -> None:
+    verdict = judge(trained.home, trained.result.run_id, trained.config)
+    written = json.loads(trained.run.read("gate.json").read_text())
+    assert written["passed"] is verdict.passed
+    assert len(written["checks"]) == len(verdict.checks)
+    assert next(check for check in verdict.checks if check.name == "artefact_whole").passed
+    tags = trained.store.client.get_run(trained.result.run_id).data.tags
+    assert tags["gate"] == ("passed" if verdict.passed else "refused")
+    assert tags["gate_reason"] == verdict.reason
+
+
+def test_where_everyone_accepts_p_accept_is_absent_and_the_gate_says_so(
+    crm: tuple[Snapshot, Config], tmp_path: Path
+) -> None:
+    snapshot, config = crm
+    offers = snapshot.tables["offers"].copy()
+    offers["answer"] = "accepted"
+    offers["answered_at"] = offers["answered_at"].fillna(offers["offered_at"])
+    every = replace(snapshot, tables={**snapshot.tables, "offers": offers})
+    result = train(every, config, tmp_path, recipe="fast", cuts=1, replicates=20, progress=False)
+    assert not [row for row in result.table if row.recipe == RANKER and row.metric.startswith("log_loss")]
+    metrics = Store(tmp_path).client.get_run(result.run_id).data.metrics
+    assert "log_loss_accept" not in metrics
+    assert PRIMARY in metrics
+    verdict = judge(tmp_path, result.run_id, config)
+    assert not verdict.passed
+    assert "p_accept" in next(check for check in verdict.checks if check.name == "heads_estimable").text
+
+
+def test_a_short_log_is_refused_before_anything_is_written(crm: tuple[Snapshot, Config], tmp_path: Path) -> None:
+    snapshot, config = crm
+    offers = snapshot.tables["offers"]
+    late = offers[offers["offered_at"] > snapshot.now - pd.Timedelta(days=120)]
+    with pytest.raises(NotEnoughData, match="Not enough data"):
+        train(replace(snapshot, tables={**snapshot.tables, "offers": late}), config, tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_recipe_is_refused(crm: tuple[Snapshot, Config], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="recipe 'best'"):
+        train(*crm, tmp_path, recipe="best", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("postgresql+psycopg://u:p@h:5432/crm?sslkey=x", "postgresql+psycopg://h:5432/crm"),
+        ("sqlite:///crm.db", "sqlite:///crm.db"),
+        ("exports/may", "exports/may"),
+    ],
+)
+def test_a_source_is_named_without_credentials(source: str, named: str) -> None:
+    assert without_secrets(source) == named
