@@ -71,7 +71,7 @@ class Heads(_Part):
 
     minimum: Annotated[int, Field(ge=1)] = 20
     calibrate: Annotated[int, Field(ge=1)] = 5
-    prior: Positive = 50.0
+    prior: Positive = 200.0
 
 
 class Behaviour(_Part):
