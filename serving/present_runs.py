@@ -68,9 +68,13 @@ def show_recipes_of(runs: Sequence[Compared], screen: Console) -> None:
     table.add_column("run")
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     for name in metrics:
-        table.add_column(HEADLINES.get(name, name.replace("_", " ")), justify="right", max_width=22)
+        width = None if name == PRIMARY else 14
+        table.add_column(HEADLINES.get(name, name.replace("_", " ")), justify="right", max_width=width)
     for run in runs:
-        table.add_row(Text(run.name), *(_metric(run.metrics.get(name)) for name in metrics))
+        seen = {name: run.metrics.get(name) for name in metrics}
+        # One interval is enough to read across; `--format csv` has them all.
+        cells = [_metric(m) if name == PRIMARY or m is None else f"{m[0]:.3f}" for name, m in seen.items()]
+        table.add_row(Text(run.name), *cells)
     screen.print(table)
 
 

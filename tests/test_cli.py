@@ -170,3 +170,105 @@ def test_how_changing_columns_are_read_is_listed(run: Run, crm: Path) -> None:
     Path("callsheet.yaml").write_text(CONFIG + "history: {assume_constant: [accounts.status]}\n")
     rows = json.loads(run("check", "--data", "crm", "--format", "json").out)
     assert next(r for r in rows if r["column"] == "accounts.status")["expected"].startswith("constant")
+
+
+# -- The other doors ------------------------------------------------------------------------------------------------
+
+
+def test_sample_writes_a_crm_that_check_and_audit_take(run: Run) -> None:
+    made = run(
+        "sample", "made", "--accounts", "50", "--reps", "12", "--offers", "300", "--seed", "3", "--format", "csv"
+    )
+    assert made.code == 0, made.err
+    sizes = {row["table"]: int(row["rows"]) for row in csv.DictReader(io.StringIO(made.out))}
+    assert (sizes["accounts"], sizes["reps"]) == (50, 12)
+    assert Path("made/truth/pairs.csv").read_text().startswith('"lead_id","rep_id","as_of","p_accept","p_convert"')
+
+    common = ("--data", "made", "--config", "made/callsheet.yaml")
+    assert run("check", *common).code == 0
+    audit = json.loads(run("audit", *common, "--format", "json").out)
+    assert {row["market"] for row in audit["rules"]} == {"banks", "food"}
+    gaps = list(csv.DictReader(io.StringIO(run("audit", *common, "--list", "gaps", "--format", "csv").out)))
+    assert len(gaps) == len(audit["gaps"])
+    assert run("sample", "made").code == 2, "a folder that holds something is not written over"
+    assert run("sample", "other", "--end", "June").code == 2
+
+
+def test_init_writes_what_the_other_commands_read_and_overwrites_nothing(run: Run, crm: Path) -> None:
+    assert run("init", "--data", "crm").code == 2
+    assert Path("callsheet.yaml").read_text() == CONFIG
+    written = run("init", "--data", "crm", "--config", "draft.yaml")
+    assert (written.code, written.out) == (0, "draft.yaml\n")
+    assert run("audit", "--data", "crm", "--config", "draft.yaml").code == 0
+    assert run("init", "--data", "crm", "--force").code == 0
+    assert Path("callsheet.yaml").read_text() == Path("draft.yaml").read_text()
+
+
+def test_before_anything_is_trained_the_rules_serve_and_each_door_says_so(run: Run, crm: Path) -> None:
+    assert run("models", "--format", "json").out == "[]\n"
+    assert run("compare").code == 2
+    assert run("promote").code == 2
+    assert run("rollback").code == 1
+    told = run("recommend", "--data", "crm", "--lead", "L1", "--format", "json")
+    answer = json.loads(told.out)
+    assert (answer["rung"], answer["degraded"], answer["model_version"]) == ("hash", True, None)  # nobody owns it
+    assert "not enough data" in answer["degraded_reason"]
+    assert [item["rep_id"] for item in answer["items"]] == ["R1"]
+    assert "not enough data" in run("recommend", "--data", "crm", "--rep", "R1").out
+    assert run("train", "--data", "crm").code == 1, "nothing to learn from is an answer, not a crash"
+
+
+@pytest.mark.parametrize("args", [[], ["--lead", "L1", "--rep", "R1"]])
+def test_recommend_takes_a_lead_or_a_rep(run: Run, crm: Path, args: list[str]) -> None:
+    assert run("recommend", "--data", "crm", *args).code == 2
+
+
+def test_who_is_unknown_is_named(run: Run, crm: Path) -> None:
+    ran = run("recommend", "--data", "crm", "--lead", "L404")
+    assert (ran.code, ran.out) == (1, "")
+    assert "L404" in ran.err
+
+
+# -- score ----------------------------------------------------------------------------------------------------------
+
+
+def test_score_keeps_the_order_and_says_which_rule_refused(run: Run, crm: Path) -> None:
+    (crm / "accounts.csv").write_text(TABLES["accounts"] + "A2,Other,FR,prospect,2026-01-01T00:00:00Z\n")
+    (crm / "contacts.csv").write_text(TABLES["contacts"] + "C2,A2,CFO,2026-01-02T00:00:00Z\n")
+    (crm / "leads.csv").write_text(TABLES["leads"] + "L2,C2,payments,2026-01-04T00:00:00Z\n")
+    Path("pairs.csv").write_text("rep_id,lead_id,p_accept\nR1,L2,0.5\nR1,L1,0.5\nR1,L2,0.5\n")
+    ran = run("score", "--data", "crm", "pairs.csv", "--out", "scores.csv")
+    assert ran.code == 0, ran.err
+    assert "no model" in ran.err
+    rows = list(csv.DictReader(io.StringIO(Path("scores.csv").read_text())))
+    assert list(rows[0]) == [
+        "lead_id", "rep_id", "as_of", "eligible", "rule", "score", "p_accept", "p_convert", "expected_value",
+    ]  # fmt: skip
+    assert [row["lead_id"] for row in rows] == ["L2", "L1", "L2"]
+    assert [(row["eligible"], row["rule"]) for row in rows] == [
+        ("false", "country"),
+        ("true", ""),
+        ("false", "country"),
+    ]
+    assert {row["as_of"] for row in rows} == {"2026-01-03T00:00:00Z", "2026-01-04T00:00:00Z"}
+    assert not [row for row in rows if row["score"] or row["p_accept"] or row["expected_value"]]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "code", "names"),
+    [
+        ("lead_id,rep\nL1,R1\n", 1, "rep_id"),
+        ("lead_id,rep_id\nL1,R1\n,R1\n", 1, "rows 2"),
+        ("lead_id,rep_id,as_of\nL1,R1,2026-01-05T09:00:00\n", 1, "as_of"),
+        ("lead_id,rep_id\nL1,R1\nL9,R1\n", 1, "row 2, lead_id"),
+    ],
+)
+def test_pairs_that_cannot_be_scored_are_named_and_nothing_is_written(
+    run: Run, crm: Path, pairs: str, code: int, names: str
+) -> None:
+    Path("pairs.csv").write_text(pairs)
+    ran = run("score", "--data", "crm", "pairs.csv", "--out", "scores.csv")
+    assert (ran.code, ran.out) == (code, "")
+    assert names in ran.err
+    assert not Path("scores.csv").exists()
+    assert not list(Path().glob(".scores*"))

@@ -114,7 +114,7 @@ def test_every_command_works_as_it_stands(reader: Reader) -> None:
         with reader.running(command, SERVERS[server], port):
             while (command := next(waiting, None)) is not None and command.startswith("curl"):
                 said[command] = _works(reader, command)
-    assert re.search(r"^model \S+ run \S+$", said["callsheet train --data crm"].splitlines()[-1])
+    assert re.search(r"^model \S+ run \S+$", said["callsheet train --data crm --recipe fast"].splitlines()[-1])
     assert all('"error"' not in answer and answer for c, answer in said.items() if c.startswith("curl"))
 
 
@@ -127,7 +127,7 @@ def _works(reader: Reader, command: str) -> str:
 
 def test_make_demo_works_from_end_to_end(reader: Reader) -> None:
     """The first of the two commands, on a smaller CRM; `make test` is what runs this."""
-    ran = reader.shell("make demo DEMO='--accounts 400 --reps 24 --offers 4000'")
+    ran = reader.shell("make demo DEMO='--accounts 250 --reps 16 --offers 2500'")
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     for shown in ("POST /recommend_reps", "POST /recommend_leads", "The service has stopped", "What to do next"):
         assert shown in ran.stdout
