@@ -192,10 +192,13 @@ def ranking(board: Board, score: np.ndarray) -> dict[str, Ratio]:
         result[f"ndcg_at_{k}"] = spread(GAIN[grade] * _discount(place, k) / best, ideal / best)
 
     hits = np.cumsum(accepted) - np.concatenate([[0.0], np.cumsum(np.bincount(code, accepted))])[code]
-    share = accepted / group_sum(accepted)
     first = group_sum(np.where((accepted > 0) & (hits == 1), 1 / (place + 1.0), 0.0))
-    result["mrr"] = spread(share * first, share)
-    result["map"] = spread(share * hits / (place + 1.0), share)
+    precision = group_sum(accepted * hits / (place + 1.0)) / group_sum(accepted)
+    # A list's worth hangs on all its rows at once, so one of them stands for it: the same one whatever the order, or
+    # two recipes would not be paired. Sharing it out among the rows would make it look surer than it is.
+    anchor = _anchors(board.tie[order], code, accepted)
+    result["mrr"] = spread(anchor * first, anchor)
+    result["map"] = spread(anchor * precision, anchor)
 
     even = 1 / size[code]
     for name, hit in (("accept", accepted), ("convert", converted)):
@@ -204,6 +207,15 @@ def ranking(board: Board, score: np.ndarray) -> dict[str, Ratio]:
             top = np.where(place < k, 1 / np.minimum(size, k)[code], 0.0)
             result[f"{name}_at_{k}"] = spread(hit * top, top)
     return result
+
+
+def _anchors(tie: np.ndarray, code: np.ndarray, accepted: np.ndarray) -> np.ndarray:
+    """(m,) 1 at one accepted place of each group that has any, 0 elsewhere."""
+    hit = np.flatnonzero(accepted > 0)
+    ordered = hit[np.lexsort((tie[hit], code[hit]))]
+    anchor = np.zeros(len(code))
+    anchor[ordered[np.unique(code[ordered], return_index=True)[1]]] = 1.0
+    return anchor
 
 
 def probability(p: np.ndarray, y: np.ndarray) -> dict[str, Ratio]:
