@@ -44,7 +44,7 @@ class Demo:
     accounts: int = 2_000
     reps: int = 60
     offers: int = 12_000
-    seed: int = 1
+    seed: int = 0
 
     @property
     def crm(self) -> Path:

@@ -133,7 +133,7 @@ def _promote(
     if done.serves:
         say(f"Version {done.version} serves{' already' if done.already else ''}; `callsheet rollback` takes it back.")
     else:
-        say("The gate refused; what served before still serves.")
+        say("The gate refused, so nothing changes: what served before still serves, a model or the rules.")
     return done.serves
 
 
