@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from models.scores import EXTREME
@@ -91,6 +90,8 @@ def fit_head(scores: np.ndarray, target: np.ndarray, weight: np.ndarray, *, prio
 
 
 def _logistic(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, np.ndarray]:
+    from sklearn.linear_model import LogisticRegression  # only fitting needs it, and it is slow to import
+
     if not x.shape[1]:
         share = float(np.average(y, weights=w))
         return float(np.log(share / (1 - share))), np.zeros(0)

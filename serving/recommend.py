@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -23,13 +23,14 @@ from models.product import Product
 from models.reasons import explain
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
+from serving.inline import book_with
+from serving.instants import iso
 from serving.ladder import Standing
 
 log = logging.getLogger(__name__)
 
 #: Eligible candidates that one answer scores; of more leads the newest are taken, of more reps the first by id.
 SCORED: Final = 2_000
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Answer = dict[str, Any]
 
@@ -62,6 +63,7 @@ class Recommender:
     def __init__(self, book: Book, config: Config, standing: Standing) -> None:
         self.book, self.config, self.now = book, config, book.now
         self.standing = standing
+        self._one_at_a_time = Lock()
 
     @property
     def standing(self) -> Standing:
@@ -94,6 +96,12 @@ class Recommender:
         lead = np.full(len(book.rep_ids), book.lead_index.code(lead_id, "lead_id"), np.int64)
         rep = np.arange(len(book.rep_ids), dtype=np.int64)
         return {"lead_id": lead_id} | self._ranked("rep_id", lead, rep, k, reasons)
+
+    def reps_for_inline(self, lead: Mapping[str, Any], k: int = 10, *, reasons: bool = False) -> Answer:
+        """Rank the reps who may take a lead that is not stored; see `serving.inline.book_with`."""
+        with self._one_at_a_time:
+            book, lead_id = book_with(self.book, self.config, lead)
+            return Recommender(book, self.config, self.standing).reps_for_lead(lead_id, k, reasons=reasons)
 
     def leads_for_rep(self, rep_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the open leads that a rep may take. Raises UnknownId."""
@@ -273,17 +281,6 @@ class Recommender:
             "gate": dict(release.gate) if release else {}, "card": {k: card[k] for k in shown if k in card},
             "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self.open_leads),
         }  # fmt: skip
-
-
-def iso(micros: int) -> str:
-    """An instant (microseconds since the epoch) as ISO 8601 in UTC."""
-    at = EPOCH + timedelta(microseconds=micros)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if at.microsecond else "%Y-%m-%dT%H:%M:%SZ")
-
-
-def micros(at: datetime) -> int:
-    """An instant with a zone as microseconds since the epoch."""
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def _by_rule(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | None = None) -> Order:

@@ -44,7 +44,10 @@ ROUTES: Final[dict[str, Route]] = {
     for route in (
         Route(
             "/recommend_reps", "POST", "Who should get this lead?", RepsAsk, RepsAnswer,
-            errors=((404, ("lead_unknown", "contact_unknown", "account_unknown")), _ADVICE),
+            errors=(
+                (404, ("lead_unknown", "contact_unknown", "account_unknown", "rep_unknown", "campaign_unknown")),
+                (409, ("commit_unavailable", "lead_exists", "contact_exists", "account_exists")),
+            ),
         ),
         Route(
             "/recommend_leads", "POST", "What should this rep do now? The call sheet.", LeadsAsk, LeadsAnswer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bentoml
 from _bentoml_sdk import IODescriptor
@@ -17,10 +17,14 @@ from starlette.routing import Route
 from features.errors import CallsheetError
 from serving import wire
 from serving.edge import PASSED, App, Edge, envelope
+from serving.instants import micros
 from serving.openapi import document
-from serving.recommend import Answer, Recommender, micros
 from serving.settings import Settings, workers
-from serving.start import start
+
+if TYPE_CHECKING:
+    from serving.recommend import Recommender
+
+Answer = dict[str, Any]
 
 #: Requests that one worker computes at once; LightGBM lets go of the interpreter while it predicts.
 THREADS = 4
@@ -91,8 +95,13 @@ class Callsheet:
     """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons."""
 
     def __init__(self) -> None:
+        from serving.start import start  # models and data are a worker's; the supervisor does without them
+
         self.recommender: Recommender = start(Settings.of())
         PAGES.state.recommender = self.recommender
+        for route in ("recommend_reps", "recommend_leads", "score"):
+            # BentoML inspects a method's signature each time it is looked up; once is enough.
+            setattr(self, route, getattr(self, route))
 
     def __is_ready__(self) -> bool:
         """Whether requests are welcome: the data is loaded, or this object would not be there."""
@@ -153,6 +162,8 @@ callsheet = EdgedService(
         "http": {"host": "127.0.0.1", "port": 3000},
         "logging": {"access": {"enabled": False}},
         "metrics": {"enabled": True},
+        # Nobody collects traces yet, and a span of each request costs as much as the edge does.
+        "tracing": {"excluded_urls": ".*"},
     },
     inner=Callsheet,
 )

@@ -155,12 +155,16 @@ def test_migrations_make_just_the_declared_tables(ledger: Ledger) -> None:
 
 
 def test_a_transaction_that_raises_leaves_nothing(ledger: Ledger, releases: Releases) -> None:
-    with pytest.raises(RuntimeError), ledger.writing() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO releases (revision, kind, model_name, promoted_at, reason, forced, gate) "
-            "VALUES (1, 'promote', 'm', '2026-01-01 00:00:00', 'r', false, '{}')"
-        )
-        raise RuntimeError
+    def half_done() -> None:
+        with ledger.writing() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO releases (revision, kind, model_name, promoted_at, reason, forced, gate) "
+                "VALUES (1, 'promote', 'm', '2026-01-01 00:00:00', 'r', false, '{}')"
+            )
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_done()
     assert releases.current() is None
 
 

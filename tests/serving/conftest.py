@@ -1,0 +1,156 @@
+"""What the serving tests share: a small CRM, two models fitted on it, and the service as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import httpx
+import pytest
+
+from features.book import Book
+from features.catalogue import FEATURE_VERSION
+from features.config import Config, load_config
+from features.engine import Engine
+from features.snapshot import Snapshot, read_snapshot
+from models.product import Product, fit_product
+from models.recipe import Recipe
+from serving.ladder import Standing
+from serving.ledger import Ledger
+from serving.recommend import Recommender
+from serving.releases import Released, Releases
+from training.blocks import final_cut
+from training.examples import gather
+from training.sample import write_sample
+
+
+@dataclass(frozen=True)
+class Crm:
+    """A small CRM and what is made of it once."""
+
+    folder: Path
+    snapshot: Snapshot
+    config: Config
+    book: Book
+    products: tuple[Product, Product]
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "callsheet.yaml"
+
+    def released(self, place: int) -> Released:
+        """What a release row says of one of the two models."""
+        return Released(
+            str(place + 1), self.products[place].content_hash, FEATURE_VERSION, self.config.market_fingerprint
+        )
+
+
+@pytest.fixture(scope="session")
+def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
+    folder = tmp_path_factory.mktemp("serving") / "crm"
+    write_sample(folder, accounts=100, reps=14, offers=900, seed=7, end=date(2026, 3, 1))
+    config = load_config(folder / "callsheet.yaml")
+    snapshot = read_snapshot(str(folder), config=config)
+    book = Book.of(snapshot, config)
+    examples = gather(book, Engine(book, config))
+    cut = final_cut(examples, config, book.now)
+    blocks = (
+        examples.matrix.take(cut.train.rows), cut.train.labels,
+        examples.matrix.take(cut.calibrate.rows), cut.calibrate.labels,
+    )  # fmt: skip
+    recipe = Recipe.preset("fast")
+    products = fit_product(recipe, *blocks), fit_product(recipe.but(name="second"), *blocks)
+    return Crm(folder, snapshot, config, book, products)
+
+
+@pytest.fixture
+def home(crm: Crm, tmp_path: Path) -> Path:
+    """A home whose ledger has released both models, the second last; MLflow was never here."""
+    return make_home(crm, tmp_path / "home")
+
+
+def make_home(crm: Crm, home: Path) -> Path:
+    ledger = Ledger.open(None, home)
+    for place, product in enumerate(crm.products):
+        product.save(home / "models" / product.content_hash)
+        Releases(ledger).promote(crm.released(place), seen=place, reason="for the tests")
+    ledger.close()
+    return home
+
+
+@pytest.fixture(scope="session")
+def recommender(crm: Crm) -> Recommender:
+    """The champion's recommender, without HTTP."""
+    return Recommender(crm.book, crm.config, Standing(crm.products[1], "champion", "2", None))
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running service: its address and its supervisor's process."""
+
+    url: str
+    port: int
+    home: Path
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def service(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = make_home(crm, tmp_path_factory.mktemp("service") / "home")
+    with running(crm, home) as made:
+        yield made
+
+
+class running:
+    """`callsheet serve` on a free port of loopback, from a folder that holds nothing."""
+
+    def __init__(self, crm: Crm, home: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.home, self.log = home, home / "serve.log"
+        self.command = [
+            sys.executable, "-m", "callsheet", "serve", "--data", str(crm.folder), "--config", str(crm.config_path),
+            "--home", str(home), "--port", str(self.port),
+        ]  # fmt: skip
+
+    def __enter__(self) -> Service:
+        elsewhere = self.home / "elsewhere"
+        elsewhere.mkdir()
+        root = str(Path(__file__).resolve().parents[2])
+        # Whoever asks the registry waits here for ever: nothing does.
+        black_hole = {"MLFLOW_TRACKING_URI": "http://192.0.2.1:1", "PYTHONPATH": root}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=elsewhere, env=os.environ | black_hole, stdout=log, stderr=log
+            )
+        url = f"http://127.0.0.1:{self.port}"
+        for _ in range(1200):
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+                    return Service(url, self.port, self.home, self.process)
+            except httpx.TransportError:
+                time.sleep(0.1)
+        self.__exit__()
+        pytest.fail(f"The service did not start:\n{self.log.read_text()[-4000:]}")
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.home / "bentoml", ignore_errors=True)
