@@ -184,7 +184,8 @@ def _conversions(
     opened = instants(opps, "opened_at")
     heavy, heavy_since = _heavy(tables, opps, config.labels.converted.forecast_weight)
     seen = later(opened, instants(opps, "known_at"), heavy_since)
-    found = _first_new(tables, opps, opened, heavy, offered, rep, account, within)
+    free = heavy & ~_claimed(named, opened, offered)
+    found = _first_new(tables, opps, opened, free, offered, rep, account, within)
     row = np.where(offers["opportunity_id"].notna().to_numpy(), named, found)
     at = np.maximum(row, 0)
     if len(opps):
@@ -219,6 +220,14 @@ def _heavy(tables: Tables, opps: pd.DataFrame, least: float) -> tuple[np.ndarray
     since[first.index.to_numpy(dtype=np.int64)] = first.to_numpy(dtype=np.int64)
     heavy[first.index.to_numpy(dtype=np.int64)] = True
     return heavy, since
+
+
+def _claimed(named: np.ndarray, opened: np.ndarray, offered: np.ndarray) -> np.ndarray:
+    """(p,) whether an offer names the opportunity as its own conversion: then it is no other offer's."""
+    claimed = np.zeros(len(opened), dtype=bool)
+    says = np.flatnonzero(named >= 0)
+    claimed[named[says][opened[named[says]] > offered[says]]] = True
+    return claimed
 
 
 def _first_new(

@@ -44,4 +44,3 @@ class People:
         """(n,) code of each contact's level as of t."""
         said = self._said_level[contact]
         return np.where(said >= 0, said, self._level[self.title_at(contact, t)])
-

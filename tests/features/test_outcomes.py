@@ -69,6 +69,13 @@ def test_else_the_first_new_opportunity_of_account_and_rep_counts() -> None:
     assert converted([offer()], opportunities=opps) == micros(day(5))
 
 
+def test_an_opportunity_that_another_offer_names_is_that_ones_conversion() -> None:
+    opps = [opportunity(opened_at=day(5))]
+    both = [offer(), offer(offer_id="O2", offered_at=day(2), opportunity_id="P1")]
+    outcome = book(both, opportunities=opps).outcomes
+    assert outcome.converted.tolist() == [NAT, micros(day(5))]
+
+
 @pytest.mark.parametrize(
     ("opp", "why"),
     [
