@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -86,9 +85,8 @@ def main() -> None:
         print(f"without the graph, {size}: {rate:,.0f} pairs/s (bar {BAR_PAIRS:,}: {rate / BAR_PAIRS:.2f} x)")
     growth = sum(ten[n] for n in plain) / sum(one[n] for n in plain)
     print(f"ten times the data: {growth:.1f} x the time without the graph (bar {BAR_GROWTH})")
-    print(
-        f"graph: {ten['graph'] / ten['matrix, whole']:.0%} of the whole; {np.round(ten['graph'] / many * 1e6, 1)} µs a pair"
-    )
+    share, each = ten["graph"] / ten["matrix, whole"], ten["graph"] / many * 1e6
+    print(f"graph: {share:.0%} of the whole; {each:.1f} µs a pair")
 
 
 if __name__ == "__main__":

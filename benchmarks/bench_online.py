@@ -1,6 +1,6 @@
 """One answer under load: `/recommend_reps` of 200 eligible reps beside the bare model and beside MLflow's server.
 
-`python -m benchmarks.bench_online` prints the table and the two ratios. Same model (300 trees of 31 leaves in all), same
+`python -m benchmarks.bench_online` prints the table and both ratios. Same model (300 trees of 31 leaves in all), same
 200 rows, one worker and one thread each, the same client: keep-alive connections from one process, answers read whole.
 """
 
@@ -46,7 +46,7 @@ ONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "
 
 
 def prepare(folder: Path) -> tuple[Matrix, str, Product, str]:
-    """A CRM with a lead that 200 reps may take, and a released model; returns (its rows, lead, product, logged model)."""
+    """A CRM with a lead that 200 reps may take, and a released model: (its rows, lead, product, logged model)."""
     crm, home = folder / "crm", folder / "home"
     write_sample(crm, accounts=600, reps=REPS, offers=4000, seed=0, end=date(2026, 6, 28))
     document = yaml.safe_load((crm / "callsheet.yaml").read_text())

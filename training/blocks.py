@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.asof import DAY
+from features.asof import DAY, NAT
 from features.clock import iso_week_start
 from features.config import Config
 from features.errors import NotEnoughData
@@ -48,17 +48,17 @@ class Cut:
     @property
     def day(self) -> str:
         """The cut as a date."""
-        return str(pd.Timestamp(self.at, unit="us").date())
+        return day_of(self.at)
+
+
+def day_of(instant: int) -> str:
+    """An instant's date, for people."""
+    return str(pd.Timestamp(instant, unit="us").date())
 
 
 def final_cut(examples: Examples, config: Config, now: int) -> Cut:
-    """The cut at which the product is fitted: everything that is ripe by now. Raises NotEnoughData.
-
-    A log that ended before now (or whose last dates are strays, years after the rest) is cut where it ended.
-    """
-    ended = last_in_company(examples.offered, config.blocks.calibrate.microseconds)
-    at = min(now, ended + config.labels.converted.within.microseconds + 7 * DAY)
-    cut = _cut(examples, config, at, at, at)
+    """The cut at which the product is fitted: everything that is ripe by now. Raises NotEnoughData."""
+    cut = _cut(examples, config, now, now, now)
     short = _shortage(cut, tested=False)
     if short:
         raise NotEnoughData(f"Not enough data to train on: {short}.")
@@ -89,6 +89,17 @@ def rolling_cuts(examples: Examples, config: Config, now: int, cuts: int = CUTS)
     if not made:
         raise NotEnoughData(_too_short(examples, config, now, f"at the cut of {cut.day} there are {short}"))
     return tuple(reversed(made))
+
+
+def log_end(examples: Examples, config: Config, now: int) -> int:
+    """Until when the log tells of outcomes: now, or the last of its offers, answers and conversions in company.
+
+    An export that ended long ago, or that holds a date years after the rest, knows nothing of what came after its end:
+    an offer that was open then is censored, and has not failed.
+    """
+    told = np.concatenate([examples.offered, examples.answered, examples.converted_known])
+    length = max(config.blocks.test.microseconds, config.blocks.calibrate.microseconds)
+    return min(now, last_in_company(told[told != NAT], length) + 7 * DAY)
 
 
 def last_in_company(instants: np.ndarray, length: int) -> int:

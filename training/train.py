@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from features.asof import DAY
 from features.book import Book
 from features.config import Config
 from features.engine import Engine
 from features.snapshot import Snapshot
 from models.product import Product, fit_product
 from models.recipe import Recipe
-from training.blocks import CUTS, Cut, final_cut, rolling_cuts
+from training.blocks import CUTS, Cut, day_of, final_cut, log_end, rolling_cuts
 from training.contestants import Contestant, contestants
 from training.evaluate import Predictions, evaluate
 from training.examples import Examples, gather
@@ -26,6 +28,8 @@ from training.pool import REPLICATES, Pool
 from training.record import Record, write_run
 from training.results import Row, not_beaten, sentence, table
 from training.tracking import Store
+
+log = logging.getLogger(__name__)
 
 Tick = Callable[[str], None]
 
@@ -96,8 +100,14 @@ def train(
     with clock.part("features"):
         book = Book.of(snapshot, config)
         examples = gather(book, Engine(book, config))
-        rolling = rolling_cuts(examples, config, book.now, cuts)
-        last = final_cut(examples, config, book.now)
+        now = log_end(examples, config, book.now)
+        if now < book.now - 28 * DAY:
+            log.warning(
+                "The log of offers ends %.0f days before now (%s); what was open at its end is censored.",
+                (book.now - now) / DAY, day_of(now),
+            )  # fmt: skip
+        rolling = rolling_cuts(examples, config, now, cuts)
+        last = final_cut(examples, config, now)
     order = contestants(chosen)
     with _bar(progress, len(order) * len(rolling) + 1) as tick:
         pool = _run(order, examples, rolling, clock, tick)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from features.asof import DAY, NAT
 from features.errors import NotEnoughData
 from tests.training.drawn import START, config, draw_examples
-from training.blocks import MIN_TRAIN, final_cut, rolling_cuts
+from training.blocks import MIN_TRAIN, final_cut, log_end, rolling_cuts
 
 NOW = START + 420 * DAY
 
@@ -108,13 +108,24 @@ def test_a_shorter_horizon_needs_fewer_days() -> None:
 
 def test_a_mistyped_year_does_not_move_the_blocks_to_where_nothing_is() -> None:
     rows = draw_examples(3)
-    stray = rows.offered.copy()
-    stray[-1] += 3000 * DAY
-    strayed = replace(rows, offered=stray, known=stray, due=stray + DAY, convert_due=stray + 90 * DAY)
-    plain = replace(rows, known=rows.offered, due=rows.offered + DAY, convert_due=rows.offered + 90 * DAY)
-    now = NOW + 4000 * DAY
-    assert [cut.day for cut in rolling_cuts(strayed, config(), now)] == [
-        cut.day for cut in rolling_cuts(plain, config(), now)
-    ]
-    assert abs(final_cut(strayed, config(), now).at - final_cut(plain, config(), now).at) < 7 * DAY
-    assert len(final_cut(strayed, config(), now).calibrate) >= 30
+    end = log_end(rows, config(), NOW + 4000 * DAY)
+    assert end < NOW + 400 * DAY
+    offered = rows.offered.copy()
+    offered[-1] += 3000 * DAY
+    strayed = replace(rows, offered=offered, known=offered, answered=np.where(rows.answered == NAT, NAT, offered))
+    plain = [cut.day for cut in rolling_cuts(rows, config(), end)]
+    assert [cut.day for cut in rolling_cuts(strayed, config(), log_end(strayed, config(), NOW + 4000 * DAY))] == plain
+
+
+def test_what_was_open_when_an_old_log_ended_is_censored() -> None:
+    rows = draw_examples(3)
+    end = log_end(rows, config(), NOW + 4000 * DAY)
+    young = rows.convert_due > end
+    assert young.any()
+    assert np.isnan(rows.labels(end, np.flatnonzero(young)).converted).all()
+
+
+def test_a_log_that_goes_on_is_told_of_until_now() -> None:
+    rows = draw_examples(3)
+    now = int(rows.offered.max())
+    assert log_end(rows, config(), now) == now
