@@ -119,11 +119,11 @@ class Edge:
             await self.app(scope, receive, out)
         except CallsheetError as error:
             await self._refuse(error, out, scope, receive)
-        except Exception as error:
+        except Exception:
             log.exception("Request %s broke", passed.request_id)
+            if out.started:  # too late for an envelope: the connection breaks, so that nobody takes half for whole
+                raise
             await self._refuse(Turned(500, "internal", INTERNAL), out, scope, receive)
-            if out.started:
-                raise error
         await out.finish()
 
     async def _refuse(self, error: CallsheetError, out: _Shaped, scope: Scope, receive: Receive) -> None:

@@ -214,7 +214,8 @@ class Recommender:
         numbers[:, seen] = order.score, order.p_accept, order.p_convert, order.value
         unseen = np.flatnonzero(own)
         numbers[0, unseen] = rank_by_rules(matrix.take(unseen))[1]
-        return Order(*numbers, standing.rung, standing.reason, matrix, product)
+        score, p_accept, p_convert, value = numbers
+        return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product)
 
     def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
         said = product.predict(matrix)

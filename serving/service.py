@@ -90,7 +90,7 @@ async def _document(_: Request) -> Response:
 PAGES = Starlette(routes=[Route("/model", _model), Route("/docs.json", _document)])
 
 
-@bentoml.asgi_app(PAGES, path="/")  # type: ignore[untyped-decorator]
+@bentoml.asgi_app(PAGES, path="/")
 class Callsheet:
     """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons."""
 

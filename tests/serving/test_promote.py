@@ -1,0 +1,189 @@
+"""The way into service and back: the gate decides, the row counts, the alias follows, and a race has one winner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import serving.promote as module
+from features.errors import Conflict, ModelError, Refused, UsageError
+from serving.cache import ModelCache
+from serving.ladder import chosen
+from serving.ledger import Ledger
+from serving.promote import models, promote, rollback
+from serving.releases import Releases
+from tests.serving.conftest import Crm
+from training.gate import Verdict
+from training.tracking import Store
+from training.train import TrainResult, train
+
+
+@pytest.fixture(scope="module")
+def trained(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    home = tmp_path_factory.mktemp("promote") / "home"
+    return home, train(crm.snapshot, crm.config, home, recipe="fast", cuts=1, replicates=20, progress=False)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger of its own for each test, beside the one trained home."""
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def home(trained: tuple[Path, TrainResult]) -> Path:
+    return trained[0]
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate's own tests show when it passes; here it does, on a CRM too small for it."""
+    import training.gate as gate
+
+    judged = gate.judge
+
+    def passed(*args: object) -> Verdict:
+        said = judged(*args)  # type: ignore[arg-type]
+        return Verdict(True, said.run_id, said.version, said.content_hash, "passed", said.checks)
+
+    monkeypatch.setattr(gate, "judge", passed)
+    # The trial costs seconds and has tests of its own; one test here holds it to the released model.
+    monkeypatch.setattr(module, "probe", lambda *_: None)
+
+
+def alias(home: Path) -> str | None:
+    found = Store(home).by_alias("champion")
+    return found.version if found else None
+
+
+def test_what_the_gate_refuses_is_not_released(crm: Crm, home: Path, ledger: Ledger) -> None:
+    asked = promote(home, ledger, crm.config)
+    assert not asked.verdict.passed
+    assert (asked.release, asked.serves) == (None, False)
+    assert Releases(ledger).current() is None
+
+
+@pytest.mark.usefixtures("passing")
+def test_what_passes_is_released_with_the_gate_s_words_and_mirrored(crm: Crm, home: Path, ledger: Ledger) -> None:
+    asked = promote(home, ledger, crm.config)
+    current = Releases(ledger).current()
+    assert asked.release == current
+    assert current is not None
+    assert current.model is not None
+    assert (current.revision, current.model.version, current.forced) == (1, "1", False)
+    assert {c["name"] for c in current.gate["checks"]} == {c.name for c in asked.verdict.checks}
+    assert (alias(home), asked.mirrored) == ("1", None)
+    assert ModelCache(home).load(current.model.content_hash).content_hash == asked.verdict.content_hash
+    again = promote(home, ledger, crm.config)
+    assert (again.already, again.serves, again.release) == (True, True, None)
+    assert len(Releases(ledger).history()) == 1
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_release_in_between_wins_and_is_named(
+    crm: Crm, home: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is being judged another is released: the decision was based on what no longer holds."""
+    trial = module.probe
+
+    def overtaken(folder: Path, content_hash: str) -> None:
+        trial(folder, content_hash)
+        monkeypatch.setattr(module, "probe", trial)
+        Releases(ledger).promote(crm.released(0), seen=0, reason="faster")
+
+    monkeypatch.setattr(module, "probe", overtaken)
+    with pytest.raises(Conflict, match="revision 1 with model 1 serves now"):
+        promote(home, ledger, crm.config)
+    assert len(Releases(ledger).history()) == 1
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_stated_revision_that_is_past_is_a_conflict(crm: Crm, home: Path, ledger: Ledger) -> None:
+    with pytest.raises(Conflict):
+        promote(home, ledger, crm.config, seen=3)
+
+
+def test_to_overrule_the_gate_takes_a_reason_and_is_kept(crm: Crm, home: Path, ledger: Ledger) -> None:
+    with pytest.raises(UsageError):
+        promote(home, ledger, crm.config, force=True)
+    asked = promote(home, ledger, crm.config, force=True, reason="agreed with sales")
+    assert asked.release is not None
+    assert (asked.release.forced, asked.release.reason) == (True, "agreed with sales")
+    assert asked.release.gate["passed"] is False
+
+
+@pytest.mark.usefixtures("passing")
+def test_an_alias_that_cannot_be_set_is_said_and_changes_nothing(
+    crm: Crm, home: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise ConnectionError("registry down")
+
+    monkeypatch.setattr(Store, "set_alias", down)
+    asked = promote(home, ledger, crm.config)
+    assert asked.serves
+    assert asked.mirrored is not None
+    assert "registry down" in asked.mirrored
+
+
+@pytest.mark.usefixtures("passing")
+def test_rollback_returns_to_the_rules_and_takes_the_alias_along(crm: Crm, home: Path, ledger: Ledger) -> None:
+    promote(home, ledger, crm.config)
+    release, mirrored = rollback(home, ledger, reason="complaints")
+    assert (release.called, release.reason, mirrored) == ("the rules", "complaints", None)
+    assert alias(home) is None
+    with pytest.raises(Refused):
+        rollback(home, ledger)
+
+
+def test_rollback_needs_no_registry(crm: Crm, ledger: Ledger, tmp_path: Path) -> None:
+    for place in (0, 1):
+        Releases(ledger).promote(crm.released(place), seen=place, reason="x")
+    (tmp_path / "bare").mkdir()
+    release, mirrored = rollback(tmp_path / "bare", ledger)
+    assert release.called == "model 1"
+    assert mirrored is not None
+
+
+@pytest.mark.usefixtures("passing")
+def test_models_lists_what_serves_then_what_served_then_what_waits(crm: Crm, home: Path, ledger: Ledger) -> None:
+    waiting = models(home, ledger)
+    assert [(row["serves"], row["version"], row["kind"]) for row in waiting] == [(False, "1", "challenger")]
+    promote(home, ledger, crm.config)
+    rollback(home, ledger, reason="bad")
+    rows = models(home, ledger)
+    assert [(row["serves"], row["version"], row["revision"]) for row in rows] == [(True, "rules", 2), (False, "1", 1)]
+    assert rows[1]["run_id"] == waiting[0]["run_id"]
+
+
+def test_nothing_trained_is_nothing_to_promote(crm: Crm, ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="callsheet train"):
+        promote(tmp_path / "empty", ledger, crm.config)
+
+
+def test_batch_scoring_without_a_champion_takes_the_challenger_and_says_so(
+    crm: Crm, home: Path, ledger: Ledger
+) -> None:
+    standing, told = chosen(home, Releases(ledger), crm.config)
+    assert (standing.version, standing.rung) == ("1", "challenger")
+    assert told is not None
+    assert "challenger" in told
+    named, _ = chosen(home, Releases(ledger), crm.config, "1")
+    assert named.version == "1"
+    with pytest.raises(UsageError):
+        chosen(home, Releases(ledger), crm.config, "99")
+
+
+@pytest.mark.usefixtures("passing")
+def test_files_that_are_gone_from_the_registry_cannot_be_released(
+    crm: Crm, home: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ModelCache, "folder", lambda self, digest: tmp_path / "cache" / digest)
+    monkeypatch.setattr(Store, "product_folder", lambda self, version: tmp_path / "gone")
+    with pytest.raises(ModelError):
+        promote(home, ledger, crm.config)
+    assert Releases(ledger).current() is None
