@@ -37,6 +37,7 @@ REFUSED = {
 RUNGS = {
     "champion": "by the released model",
     "last_good": "by the last good model",
+    "challenger": "by the challenger, which is not released: model",
     "owner_territory": "by rule: the account's owner, then the territory",
     "hash": "by an even draw over who may take it",
 }
@@ -95,12 +96,15 @@ def _table(items: Sequence[Mapping[str, Any]], other: str, names: Names) -> Tabl
     if known:
         table.add_column("accepts", justify="right")
         table.add_column("converts", justify="right")
-    table.add_column("because", ratio=1)
+    explained = any(item.get("reasons") for item in items)
+    if explained:
+        table.add_column("because", ratio=1)
     for item in items:
         id_ = str(item[f"{other}_id"])
         odds = [_percent(item["p_accept"]), _percent(item["p_convert"])] if known else []
         who = Text.assemble((id_, "bold"), f"\n{called.get(id_, '')}")
-        table.add_row(str(item["rank"]), who, *odds, _because(item.get("reasons") or ()))
+        why = [_because(item.get("reasons") or ())] if explained else []
+        table.add_row(str(item["rank"]), who, *odds, *why)
     return table
 
 

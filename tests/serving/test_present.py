@@ -1,0 +1,104 @@
+"""What a person is shown: listings that lose nothing, answers with their reasons, and the rules by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from features.eligibility import RULES
+from serving.listing import FORMATS, console, show
+from serving.present import REFUSED, RUNGS, Names, refusals, show_answer
+
+ROWS = [
+    {"id": "0110", "n": 12_000, "share": 0.123456789, "note": None, "rows": [1, 2, 3]},
+    {"id": "[red]x", "n": 0, "share": float("nan"), "note": 'a "quoted", cell', "rows": []},
+]
+COLUMNS = ("id", "n", "share", "note", "rows")
+NAMES = Names({"R1": "Ann, inside"}, {"L1": "CFO at Acme: payments"})
+
+
+def _listed(format: str, rows: list[dict[str, Any]] = ROWS) -> str:
+    out = io.StringIO()
+    show(rows, COLUMNS, format=format, out=out)
+    return out.getvalue()
+
+
+def test_json_is_exact_and_has_null_for_what_is_not_known() -> None:
+    rows = json.loads(_listed("json"))
+    assert rows[0] == ROWS[0]
+    assert rows[1]["share"] is None
+
+
+def test_csv_round_trips_with_exact_numbers() -> None:
+    first, second = csv.DictReader(io.StringIO(_listed("csv")))
+    assert (first["id"], float(first["share"]), first["rows"], first["note"]) == ("0110", 0.123456789, "1;2;3", "")
+    assert (second["share"], second["note"]) == ("", 'a "quoted", cell')
+
+
+def test_a_table_shows_markup_as_it_is_and_a_dash_for_nothing() -> None:
+    shown = _listed("table")
+    assert "[red]x" in shown
+    assert "12,000" in shown
+    assert "–" in shown
+
+
+@pytest.mark.parametrize(
+    ("format", "said"), list(zip(FORMATS, ["Nothing to list.\n", "[]\n", "id,n,share,note,rows\n"], strict=True))
+)
+def test_an_empty_listing_is_still_a_listing(format: str, said: str) -> None:
+    assert _listed(format, []) == said
+
+
+def test_every_rule_and_rung_has_words() -> None:
+    assert set(REFUSED) == set(RULES)
+    assert set(RUNGS) >= {"champion", "last_good", "challenger", "owner_territory", "hash"}
+
+
+def _answer(**more: Any) -> dict[str, Any]:
+    item = {
+        "rank": 1, "rep_id": "R1", "p_accept": 0.41, "p_convert": 0.0712,
+        "reasons": [
+            {"feature": "a", "effect": -0.2, "text": "Acme is outside your segment."},
+            {"feature": "b", "effect": 0.3, "text": "You meet Acme on 5 March."},
+        ],
+    }  # fmt: skip
+    return {
+        "lead_id": "L1", "as_of": "2026-03-02T09:00:00Z", "rung": "champion", "degraded": False,
+        "degraded_reason": None, "model_version": "7", "candidates": 5, "refused": {"territory": 1, "capacity_full": 3},
+        "items": [item],
+    } | more  # fmt: skip
+
+
+def _shown(answer: dict[str, Any]) -> str:
+    out = io.StringIO()
+    show_answer(answer, NAMES, console(out))
+    return out.getvalue()
+
+
+def test_an_answer_names_people_chances_and_reasons_what_helps_first() -> None:
+    shown = _shown(_answer())
+    assert "Reps for lead L1  CFO at Acme: payments" in shown
+    assert "by the released model 7" in shown
+    assert "41%" in shown
+    assert "7.1%" in shown
+    assert shown.index("+ You meet Acme") < shown.index("- Acme is outside")
+    assert "5 looked at; refused: 3 no room this week, 1 outside the rep's territory." in shown
+
+
+def test_where_rules_rank_it_says_so_and_shows_no_chance() -> None:
+    bare = {"rank": 1, "rep_id": "R1", "p_accept": None, "p_convert": None, "reasons": []}
+    shown = _shown(
+        _answer(rung="hash", degraded=True, degraded_reason="not enough data", model_version=None, items=[bare])
+    )
+    assert "Degraded: not enough data" in shown
+    assert "accepts" not in shown
+    assert "because" not in shown
+
+
+def test_nobody_is_an_answer_too() -> None:
+    assert "Nobody may take it." in _shown(_answer(items=[]))
+    assert refusals({"candidates": 4, "refused": {}}) == "4 looked at, none refused."
