@@ -8,6 +8,10 @@ import numpy as np
 NAT = np.iinfo(np.int64).min
 NEVER = np.iinfo(np.int64).max
 DAY = 86_400_000_000
+#: From so many asks on, a log is searched within each entity's own facts instead of as one sorted whole.
+MANY = 2_000
+#: Only where entities have fewer facts than this on average: a bisection of long spans takes too many steps.
+SHORT = 64
 
 
 def later(*instants: np.ndarray) -> np.ndarray:
@@ -60,15 +64,35 @@ class Log:
         within = np.argsort(code, kind="stable")
         self.order = kept[within]
         self.code = code[within]
+        self.times = known[self.order]
         self.starts = np.searchsorted(self.code, np.arange(entities + 1, dtype=np.int64) * self.stride)
 
     def span(self, key: np.ndarray, t: np.ndarray, *, before: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """(start, stop) in log order of each entity's facts known by its instant (strictly before it, if so asked)."""
-        rank = np.searchsorted(self.instants, t, side="left" if before else "right")
         known = np.maximum(key, 0)
         start = self.starts[known]
-        stop = np.searchsorted(self.code, known * self.stride + rank, side="left")
+        if len(key) > MANY and len(self.code) < SHORT * len(self.starts):
+            stop = self._bisect(start, self.starts[known + 1], t, before)
+        else:
+            rank = np.searchsorted(self.instants, t, side="left" if before else "right")
+            stop = np.searchsorted(self.code, known * self.stride + rank, side="left")
         return start, np.where(key >= 0, np.maximum(stop, start), start)
+
+    def _bisect(self, low: np.ndarray, high: np.ndarray, t: np.ndarray, before: bool) -> np.ndarray:
+        """(n,) the same stop, searched within each entity's own facts: for many asks, far fewer cache misses."""
+        low, open_ = low.copy(), np.flatnonzero(low < high)
+        low_, high_, at = low[open_], high[open_], t[open_]
+        while len(open_):
+            middle = (low_ + high_) >> 1
+            instant = self.times[middle]
+            right = instant < at if before else instant <= at
+            low_ = np.where(right, middle + 1, low_)
+            high_ = np.where(right, high_, middle)
+            going = low_ < high_
+            if not going.all():
+                low[open_] = low_
+                open_, low_, high_, at = open_[going], low_[going], high_[going], at[going]
+        return low
 
     def count(self, key: np.ndarray, t: np.ndarray, *, before: bool = False) -> np.ndarray:
         """(n,) how many facts of each entity are known by its instant."""

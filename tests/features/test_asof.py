@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.asof import NAT, Column, Latest, Log, Pairs, Sums, expand
+from features.asof import MANY, NAT, Column, Latest, Log, Pairs, Sums, expand
 
 facts = st.lists(
     st.tuples(st.integers(-1, 3), st.one_of(st.just(NAT), st.integers(0, 12)), st.integers(0, 20)), max_size=25
@@ -53,6 +53,17 @@ def test_a_column_reads_the_change_that_was_valid_last_of_those_known(
             assert got == -7.0
         else:
             assert got in {values[j] for v, _, j in seen if v == max(s[0] for s in seen)}
+
+
+def test_many_asks_are_searched_otherwise_and_answered_the_same() -> None:
+    rng = np.random.default_rng(0)
+    log = Log(rng.integers(-1, 300, 3000), rng.integers(0, 900, 3000), 300)
+    key, t = rng.integers(-1, 300, MANY + 1), rng.integers(-1, 901, MANY + 1)
+    for before in (False, True):
+        together = log.span(key, t, before=before)
+        halves = [log.span(key[part], t[part], before=before) for part in (slice(0, 1000), slice(1000, None))]
+        for side in (0, 1):
+            np.testing.assert_array_equal(together[side], np.concatenate([half[side] for half in halves]))
 
 
 def test_what_outcomes_move_is_hidden_from_features_until_known_but_not_from_filters() -> None:
