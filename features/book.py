@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.asof import NAT, Log, Pairs, Sums, later
-from features.cast import Cast, members, split
+from features.cast import members, split
 from features.clock import instant, iso_week_start
-from features.entities import History, Tables, facts, instants, numbers, texts
-from features.industry import Sectors, depth
+from features.entities import facts, instants, numbers, texts
+from features.industry import depth
+from features.known import Known
 from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs, Tally
 from features.memberships import read_tie_facts
-from features.outcomes import Outcomes, read_outcomes
-from features.people import People
 from features.ties import Ties
 from features.titles import has_keyword
 
@@ -26,39 +25,13 @@ if TYPE_CHECKING:
 WEEK = 7 * 86_400_000_000
 
 
-class Book(Cast):
-    """CRM facts as of any instant. Not changed once made; codes are places in the sorted ids, -1 is null.
-
-    present  tables that the source has
-    now      the snapshot's latest known fact, int64 microseconds UTC
-    """
-
-    def __init__(self, tables: Tables, config: Config, now: int) -> None:
-        super().__init__(tables, History.of(tables, config.history.assume_constant))
-        self.config, self.now = config, now
-        self.present = frozenset(tables)
+class Book(Known):
+    """CRM facts as of any instant. Not changed once made; codes are places in the sorted ids, -1 is null."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, config: Config) -> Book:
         """Make the book of a snapshot."""
         return cls(snapshot.tables, config, instant(snapshot.now))
-
-    @cached_property
-    def outcomes(self) -> Outcomes:
-        """What became of the past offers."""
-        every = np.arange(len(self.lead_index))
-        account = self.account_of(every, np.full(len(every), self.now))
-        return read_outcomes(self.tables, self.config, self.lead_index, self.rep_index, account)
-
-    @cached_property
-    def people(self) -> People:
-        """Functions and levels of the contacts."""
-        return People(self.contacts)
-
-    @cached_property
-    def sectors(self) -> Sectors:
-        """Sectors of the accounts."""
-        return Sectors(self.accounts.naics, self.accounts.sic)
 
     @cached_property
     def activity_logs(self) -> ActivityLogs:
@@ -153,11 +126,6 @@ class Book(Cast):
     def contact_ids(self) -> np.ndarray:
         """(c,) contact ids."""
         return self.contact_index.ids
-
-    def account_of(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """(n,) the account of each lead: its own, else its contact's as of t."""
-        given = self.leads.account[lead]
-        return np.where(given >= 0, given, self.contacts.account.read(self.leads.contact[lead], t, latest=True))
 
     @cached_property
     def region_members(self) -> np.ndarray:

@@ -208,6 +208,11 @@ class Cast:
             pilot=flags(frame, "pilot"),
         )  # fmt: skip
 
+    def account_of(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) the account of each lead: its own, else its contact's as of t."""
+        given = self.leads.account[lead]
+        return np.where(given >= 0, given, self.contacts.account.read(self.leads.contact[lead], t, latest=True))
+
 
 def split(text: str | None) -> tuple[str, ...]:
     """The items of a list in a cell."""

@@ -12,7 +12,7 @@ from features.entities import Index, born, facts, instants, ordered, texts
 from features.outcomes import REJECTED, Decided
 
 if TYPE_CHECKING:
-    from features.book import Book
+    from features.known import Known
 
 
 @dataclass
@@ -32,17 +32,17 @@ class ActivityLogs:
         return log
 
     @classmethod
-    def of(cls, book: Book) -> ActivityLogs:
+    def of(cls, cast: Known) -> ActivityLogs:
         """Read the activities; an activity belongs to the account that its contact was at when it became known."""
-        frame = facts(book.tables, "activities")
-        contact, known = book.contact_index.find(frame["contact_id"]), born(frame, "occurred_at")
-        account = book.contacts.account.read(contact, known, latest=True)
-        solution = book.solutions.codes(texts(frame, "solution"))
-        by_contact_solution = Pairs(contact, solution, len(book.solutions))
-        by_account_solution = Pairs(account, solution, len(book.solutions))
-        by_contact = Log(contact, known, len(book.contact_index))
+        frame = facts(cast.tables, "activities")
+        contact, known = cast.contact_index.find(frame["contact_id"]), born(frame, "occurred_at")
+        account = cast.contacts.account.read(contact, known, latest=True)
+        solution = cast.solutions.codes(texts(frame, "solution"))
+        by_contact_solution = Pairs(contact, solution, len(cast.solutions))
+        by_account_solution = Pairs(account, solution, len(cast.solutions))
+        by_contact = Log(contact, known, len(cast.contact_index))
         return cls(
-            by_contact=by_contact, by_account=Log(account, known, len(book.account_index)),
+            by_contact=by_contact, by_account=Log(account, known, len(cast.account_index)),
             by_contact_solution=Log(by_contact_solution.members, known, len(by_contact_solution)),
             by_account_solution=Log(by_account_solution.members, known, len(by_account_solution)),
             contact_solution=by_contact_solution, account_solution=by_account_solution,
@@ -62,14 +62,14 @@ class RepAccountLogs:
     last_touch: Latest
 
     @classmethod
-    def of(cls, book: Book) -> RepAccountLogs:
+    def of(cls, cast: Known) -> RepAccountLogs:
         """Read meetings and touches under one set of (rep, account) pairs."""
-        met, touched = facts(book.tables, "meetings"), facts(book.tables, "touches")
-        contact, known = book.contact_index.find(touched["contact_id"]), born(touched, "occurred_at")
-        account = book.contacts.account.read(contact, known, latest=True)
-        rep = np.concatenate([book.rep_index.find(met["rep_id"]), book.rep_index.find(touched["rep_id"])])
+        met, touched = facts(cast.tables, "meetings"), facts(cast.tables, "touches")
+        contact, known = cast.contact_index.find(touched["contact_id"]), born(touched, "occurred_at")
+        account = cast.contacts.account.read(contact, known, latest=True)
+        rep = np.concatenate([cast.rep_index.find(met["rep_id"]), cast.rep_index.find(touched["rep_id"])])
         pairs = Pairs(
-            rep, np.concatenate([book.account_index.find(met["account_id"]), account]), len(book.account_index)
+            rep, np.concatenate([cast.account_index.find(met["account_id"]), account]), len(cast.account_index)
         )
         meetings, touches = pairs.members[: len(met)], pairs.members[len(met) :]
         by_touch = Log(touches, known, len(pairs))
@@ -99,20 +99,20 @@ class OpportunityLogs:
     expected_close: Column
 
     @classmethod
-    def of(cls, book: Book) -> OpportunityLogs:
+    def of(cls, cast: Known) -> OpportunityLogs:
         """Read the opportunities; the outcome is known since closed_at."""
-        frame = ordered(facts(book.tables, "opportunities"), "opportunity_id")
+        frame = ordered(facts(cast.tables, "opportunities"), "opportunity_id")
         index = Index("opportunity", frame["opportunity_id"].to_numpy())
-        account, rep = book.account_index.find(frame["account_id"]), book.rep_index.find(frame["rep_id"])
+        account, rep = cast.account_index.find(frame["account_id"]), cast.rep_index.find(frame["rep_id"])
         opened, closed = born(frame, "opened_at"), instants(frame, "closed_at")
         closed = np.where(closed == NAT, NAT, later(closed, opened))
-        pairs = Pairs(rep, account, len(book.account_index))
-        keys = {"account": (account, len(book.account_index)), "own": (pairs.members, len(pairs))}
+        pairs = Pairs(rep, account, len(cast.account_index))
+        keys = {"account": (account, len(cast.account_index)), "own": (pairs.members, len(pairs))}
         outcome = texts(frame, "outcome")
         opened_logs = {name: Log(key, opened, size) for name, (key, size) in keys.items()}
         closed_logs = {name: Log(key, closed, size) for name, (key, size) in keys.items()}
-        won_at = Log(account, np.where(outcome == "won", closed, NAT), len(book.account_index))
-        read = book.history.column
+        won_at = Log(account, np.where(outcome == "won", closed, NAT), len(cast.account_index))
+        read = cast.history.column
         return cls(
             pairs=pairs, opened=opened_logs, closed=closed_logs,
             won={n: Sums(log, (outcome == "won").astype(float)) for n, log in closed_logs.items()},
@@ -154,9 +154,9 @@ class RateLog:
     convert: Tally
 
     @classmethod
-    def of(cls, key: np.ndarray, size: int, book: Book) -> RateLog:
+    def of(cls, key: np.ndarray, size: int, cast: Known) -> RateLog:
         """Tally the past offers under each key (o,)."""
-        outcome = book.outcomes
+        outcome = cast.outcomes
         return cls(Tally.of(key, size, outcome.acceptances()), Tally.of(key, size, outcome.conversions()))
 
 
@@ -177,31 +177,31 @@ class OfferLogs:
     response_log: Log
 
     @classmethod
-    def of(cls, book: Book) -> OfferLogs:
+    def of(cls, cast: Known) -> OfferLogs:
         """Read the past offers under each key."""
-        outcome = book.outcomes
+        outcome = cast.outcomes
         lead, rep = outcome.lead, outcome.rep
-        account = book.account_of(lead, outcome.offered)
-        contact = book.leads.contact[lead]
-        role = book.reps.role.read(rep, outcome.offered, latest=True)
+        account = cast.account_of(lead, outcome.offered)
+        contact = cast.leads.contact[lead]
+        role = cast.reps.role.read(rep, outcome.offered, latest=True)
 
         def paired(code: np.ndarray, width: int) -> tuple[Pairs, RateLog]:
             pairs = Pairs(rep, code, width)
-            return pairs, RateLog.of(pairs.members, len(pairs), book)
+            return pairs, RateLog.of(pairs.members, len(pairs), cast)
 
         given = outcome.answered != NAT
         hours = np.where(given, (outcome.answered - outcome.offered) / (DAY / 24), 0.0)
-        answered = Log(rep, np.where(given & (outcome.answer <= REJECTED), outcome.answered, NAT), len(book.rep_index))
+        answered = Log(rep, np.where(given & (outcome.answer <= REJECTED), outcome.answered, NAT), len(cast.rep_index))
         return cls(
-            all=RateLog.of(np.zeros(len(rep), np.int64), 1, book),
-            rep=RateLog.of(rep, len(book.rep_index), book),
-            role=RateLog.of(role, max(len(book.reps.roles), 1), book),
-            solution=RateLog.of(book.leads.solution[lead], max(len(book.solutions), 1), book),
-            rep_solution=paired(book.leads.solution[lead], len(book.solutions)),
-            rep_function=paired(book.people.function_at(contact, outcome.offered), len(book.people.functions)),
-            rep_sector=paired(book.sectors.code[account], len(book.sectors.values)),
-            rep_account=paired(account, len(book.account_index)),
-            made=Log(rep, outcome.known, len(book.rep_index)),
+            all=RateLog.of(np.zeros(len(rep), np.int64), 1, cast),
+            rep=RateLog.of(rep, len(cast.rep_index), cast),
+            role=RateLog.of(role, max(len(cast.reps.roles), 1), cast),
+            solution=RateLog.of(cast.leads.solution[lead], max(len(cast.solutions), 1), cast),
+            rep_solution=paired(cast.leads.solution[lead], len(cast.solutions)),
+            rep_function=paired(cast.people.function_at(contact, outcome.offered), len(cast.people.functions)),
+            rep_sector=paired(cast.sectors.code[account], len(cast.sectors.values)),
+            rep_account=paired(account, len(cast.account_index)),
+            made=Log(rep, outcome.known, len(cast.rep_index)),
             response=Sums(answered, np.clip(hours, 0.0, 24 * 14.0)), response_log=answered,
         )  # fmt: skip
 

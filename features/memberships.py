@@ -13,7 +13,7 @@ from features.asof import NAT, NEVER, Column, expand, later
 from features.entities import Index, Tables, born, facts, instants, ordered, texts
 
 if TYPE_CHECKING:
-    from features.book import Book
+    from features.known import Known
 
 
 class Hub(IntEnum):
@@ -175,24 +175,24 @@ class TieFacts:
     solutions: int
 
 
-def read_tie_facts(book: Book) -> TieFacts:
+def read_tie_facts(cast: Known) -> TieFacts:
     """Read the facts of the contact graphs from the book's tables."""
-    tables, contacts = book.tables, book.contact_index
-    leads = book.leads
-    arrivals = Spans.of(leads.contact, leads.solution, leads.born, at=instants(book.frames["leads"], "created_at"))
+    tables, contacts = cast.tables, cast.contact_index
+    leads = cast.leads
+    arrivals = Spans.of(leads.contact, leads.solution, leads.born, at=instants(cast.frames["leads"], "created_at"))
     activities = facts(tables, "activities")
     activity = Spans.of(
-        contacts.find(activities["contact_id"]), book.solutions.codes(texts(activities, "solution")),
+        contacts.find(activities["contact_id"]), cast.solutions.codes(texts(activities, "solution")),
         born(activities, "occurred_at"),
     )  # fmt: skip
     meetings, opportunities = (
-        read_meetings(tables, contacts, book.rep_index),
-        read_opportunities(tables, contacts, book.rep_index),
+        read_meetings(tables, contacts, cast.rep_index),
+        read_opportunities(tables, contacts, cast.rep_index),
     )
-    presence = Presence.of(book.contacts.account, book.contacts.born, len(book.account_index))
+    presence = Presence.of(cast.contacts.account, cast.contacts.born, len(cast.account_index))
     kinds = {
         Hub.SOLUTION_INTEREST: Spans.joined(arrivals, activity),
-        Hub.REPORTS_TO: read_lines(book.contacts.reports_to, book.contacts.born),
+        Hub.REPORTS_TO: read_lines(cast.contacts.reports_to, cast.contacts.born),
         Hub.MET_TOGETHER: meetings,
         Hub.SAME_OPPORTUNITY: opportunities,
     }
@@ -200,11 +200,11 @@ def read_tie_facts(book: Book) -> TieFacts:
     touched = contacts.find(touches["contact_id"])
     touch = Spans.of(
         touched, np.zeros(len(touched), np.int64), born(touches, "occurred_at"),
-        at=instants(touches, "occurred_at"), rep=book.rep_index.find(touches["rep_id"]),
+        at=instants(touches, "occurred_at"), rep=cast.rep_index.find(touches["rep_id"]),
     )  # fmt: skip
     return TieFacts(
         Memberships.of(presence, kinds), arrivals.known(), Spans.joined(touch, meetings, opportunities).known(),
-        bool(WORK_TABLES & set(tables)), len(book.rep_index), len(book.solutions),
+        bool(WORK_TABLES & set(tables)), len(cast.rep_index), len(cast.solutions),
     )  # fmt: skip
 
 

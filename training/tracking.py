@@ -37,6 +37,8 @@ Open a run to read what was trained on what, how it stands against its baselines
 The runs below a run are its baselines and ablations on the same test rows: select them all and press *Compare*.
 Metrics end in `_low` and `_high` where they have a 95 % interval (resampled by account); `slice/…` are parts of the
 test rows; `difference/…` is the ranker minus a baseline, paired."""
+#: The kind makes MLflow open on the runs and their charts, not on its pages for language models.
+EXPERIMENT_TAGS = {"mlflow.note.content": EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
 
 
 #: What a version is known by: content_hash, feature_version, market_fingerprint, …
@@ -134,9 +136,7 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several first starts at once break MLflow's migrations
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             if client.get_experiment_by_name(EXPERIMENT) is None:
-                client.create_experiment(
-                    EXPERIMENT, (self.home / "artifacts").as_uri(), tags={"mlflow.note.content": EXPERIMENT_NOTE}
-                )
+                client.create_experiment(EXPERIMENT, (self.home / "artifacts").as_uri(), tags=EXPERIMENT_TAGS)
         return client
 
     @cached_property

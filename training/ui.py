@@ -27,7 +27,7 @@ def address(home: Path, port: int) -> str:
             raise UsageError(
                 f"Port {port} of {HOST} cannot be used ({error.strerror}); name another.", field="--port"
             ) from None
-    return f"http://{HOST}:{port}/#/experiments/{Store(home).experiment}"
+    return f"http://{HOST}:{port}/#/experiments/{Store(home).experiment}/runs"
 
 
 def run_ui(home: Path, port: int) -> NoReturn:

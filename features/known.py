@@ -1,0 +1,47 @@
+"""What can be said of the cast: functions and levels, sectors, and what became of the past offers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from features.cast import Cast
+from features.entities import History, Tables
+from features.industry import Sectors
+from features.outcomes import Outcomes, read_outcomes
+from features.people import People
+
+if TYPE_CHECKING:
+    from features.config import Config
+
+
+class Known(Cast):
+    """The cast under a configuration, as known by an instant: what the event logs are made from.
+
+    present  tables that the source has
+    now      the snapshot's latest known fact, int64 microseconds UTC
+    """
+
+    def __init__(self, tables: Tables, config: Config, now: int) -> None:
+        super().__init__(tables, History.of(tables, config.history.assume_constant))
+        self.config, self.now = config, now
+        self.present = frozenset(tables)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What became of the past offers."""
+        every = np.arange(len(self.lead_index))
+        account = self.account_of(every, np.full(len(every), self.now))
+        return read_outcomes(self.tables, self.config, self.lead_index, self.rep_index, account)
+
+    @cached_property
+    def people(self) -> People:
+        """Functions and levels of the contacts."""
+        return People(self.contacts)
+
+    @cached_property
+    def sectors(self) -> Sectors:
+        """Sectors of the accounts."""
+        return Sectors(self.accounts.naics, self.accounts.sic)
