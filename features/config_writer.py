@@ -59,11 +59,11 @@ unknown: refuse              # a revenue that is missing, a level that can't be 
 """
 
 
-def write_config(snapshot: Snapshot) -> str:
+def write_config(snapshot: Snapshot, timezone: str | None = None) -> str:
     """The text of a commented callsheet.yaml that `load_config` accepts, with one market drawn from the data.
 
     The market's ranges and lists are those of the accounts that bought or whose leads were accepted, where there are
-    enough of them, else of all accounts. A rule for which the accounts lack the value stands behind a `#`.
+    enough of them, else of all accounts. `timezone` is what its instants were read in that carry none. A rule for which the accounts lack the value stands behind a `#`.
     """
     accounts = snapshot.tables["accounts"]
     shown = _proven(snapshot)
@@ -85,7 +85,8 @@ def write_config(snapshot: Snapshot) -> str:
         rules += _named(accounts)
     solutions = _texts(snapshot.tables["leads"]["solution"])
     rules += _listed("solutions", solutions, covered=1.0, offer=len(set(solutions)) <= LONGEST)
-    return HEADER + "\n".join([*lines, *rules, *_buyers(snapshot), ""]) + FOOTER
+    footer = FOOTER.replace("# timezone: UTC  ", f"timezone: {timezone}  ") if timezone else FOOTER
+    return HEADER + "\n".join([*lines, *rules, *_buyers(snapshot), ""]) + footer
 
 
 def _proven(snapshot: Snapshot) -> set[str]:

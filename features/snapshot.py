@@ -62,20 +62,22 @@ class Snapshot:
 
 
 def read_snapshot(
-    data: str, *, config: Config | None = None, mapping: Path | None = None, as_of: pd.Timestamp | None = None
-) -> Snapshot:
+    data: str, *, config: Config | None = None, mapping: Path | None = None, as_of: pd.Timestamp | None = None,
+    timezone: str | None = None,
+) -> Snapshot:  # fmt: skip
     """Read and check a CRM snapshot.
 
     data     a folder of CSV or Parquet files, or any SQLAlchemy URL
     config   its `timezone` is that of instants which carry none
     mapping  a .sql file that brings a foreign export's files to our tables, or the name of a shipped one
     as_of    what counts as now, with a time zone
+    timezone the same where there is no configuration yet
     Raises   TableError with every breach (nothing is loaded in part), UsageError, MappingError
     """
     if as_of is not None and as_of.tzinfo is None:
         raise UsageError("The instant of --as-of needs a time zone, such as 2026-03-02T09:00:00Z.", field="as_of")
     source = read_source(data) if mapping is None else _mapped(data, mapping)
-    zone = config.timezone if config is not None else None
+    zone = config.timezone if config is not None else timezone
     checked = check(source.tables, zone=zone, other_columns=source.other_columns, because=source.because)
     if checked.breaches:
         raise TableError(checked.breaches)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 from scipy.stats import rankdata
 
 from training.bootstrap import Draw, Interval
@@ -135,6 +135,7 @@ def importance(values: Mapping[str, float], families: Mapping[str, str]) -> Figu
     right.set_xlim(0, max(by_family.values(), default=1) * 1.15)
     for ax, title in ((left, f"The {len(top)} largest features"), (right, "Families")):
         ax.xaxis.set_major_formatter(PercentFormatter(1, 0))
+        ax.xaxis.set_major_locator(MultipleLocator(0.01 if ax is left and ax.get_xlim()[1] < 0.1 else 0.05))
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", labelcolor=INK)
         _name(ax, "share of all pushes", "", title)

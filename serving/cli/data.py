@@ -35,6 +35,9 @@ def init(
     data: DataOption,
     config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Where to write it.")] = CONFIG,
     home: HomeOption = HOME, mapping: MappingOption = None,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="ZONE", help="Of timestamps that carry none, e.g. UTC.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what stands there.")] = False,
 ) -> None:  # fmt: skip
     """Write a commented callsheet.yaml from what the data holds: a first draft to agree on with sales.
@@ -43,14 +46,17 @@ def init(
     Examples
       callsheet init --data crm
       callsheet init --data crm --config draft.yaml
-      callsheet init --data export --mapping features/mappings/hubspot.sql
+      callsheet init --data export --mapping features/mappings/hubspot.sql --timezone UTC
     """
     if config.exists() and not force:
         raise UsageError(f"{config} is there already; --force overwrites it, --config names another.", field="--config")
+    from features.clock import known_zone
     from features.config_writer import write_config
     from features.snapshot import read_snapshot
 
-    text = write_config(read_snapshot(data, mapping=mapping))
+    if timezone is not None and not known_zone(timezone):
+        raise UsageError(f"{timezone!r} is no time zone; write UTC, or one such as Europe/Berlin.", field="--timezone")
+    text = write_config(read_snapshot(data, mapping=mapping, timezone=timezone), timezone)
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(text, encoding="utf-8")
     typer.echo(config)
@@ -157,6 +163,11 @@ TITLES = {
     Part.buyers: "Accounts of the market that have, or lack, each buyer",
     Part.gaps: "Contacts to obtain: accounts that lack a buyer",
 }
+EMPTY = {
+    Part.rules: "No market is configured.",
+    Part.buyers: "The markets name no buyers: anybody at an account of theirs counts as one.",
+    Part.gaps: "No account lacks a buyer.",
+}
 #: Gaps that a person sees before being sent to a file of them all.
 FIRST_GAPS = 15
 
@@ -198,7 +209,7 @@ def audit(
     else:
         for name, listed in rows.items():
             first = listed[:FIRST_GAPS] if part is Part.all and name is Part.gaps else listed
-            listing.show(first, PARTS[name], title=TITLES[name], empty="No account lacks a buyer.")
+            listing.show(first, PARTS[name], title=TITLES[name], empty=EMPTY[name])
             if len(first) < len(listed):
                 typer.echo(f"… and {len(listed) - len(first):,} more: --list gaps")
             typer.echo()

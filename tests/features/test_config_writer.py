@@ -138,3 +138,8 @@ def test_the_clock_of_the_snapshot_does_not_matter() -> None:
     crm_ = snapshot(crm(accounts(3, country="NO"), ["CFO"]))
     later = Snapshot(crm_.tables, {}, T + pd.Timedelta(days=9), "", (), {})
     assert write_config(crm_) == write_config(later)
+
+
+def test_the_zone_in_which_bare_instants_were_read_is_written_down() -> None:
+    text = write_config(snapshot(crm(accounts(3, annual_revenue=1e6), ["CFO"])), "Europe/Berlin")
+    assert read_config(text).timezone == "Europe/Berlin"
