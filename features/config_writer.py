@@ -63,7 +63,8 @@ def write_config(snapshot: Snapshot, timezone: str | None = None) -> str:
     """The text of a commented callsheet.yaml that `load_config` accepts, with one market drawn from the data.
 
     The market's ranges and lists are those of the accounts that bought or whose leads were accepted, where there are
-    enough of them, else of all accounts. `timezone`: of instants that carry none. A rule for which the accounts lack the value stands behind a `#`.
+    enough of them, else of all accounts. A rule for which the accounts lack the value stands behind a `#`.
+    `timezone` is that of instants which carry none.
     """
     accounts = snapshot.tables["accounts"]
     shown = _proven(snapshot)
