@@ -40,7 +40,7 @@ from serving.promote import promote
 from training.sample import write_sample
 from training.train import train
 
-REPS, ROWS = 250, 200
+REPS, ROWS = 300, 200
 BAR_LATENCY, BAR_THROUGHPUT = 3.0, 2.5
 ONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -64,14 +64,16 @@ def prepare(folder: Path) -> tuple[Matrix, str, Product, str]:
     book = Book.of(snapshot, config)
     engine = Engine(book, config, product.vocabulary)
     every = np.arange(len(book.rep_ids))
+    most = 0
     for lead in book.open_leads(book.now)[::-1]:
         at = np.full(len(every), lead)
         eligible = every[engine.eligibility_of(at, every, np.full(len(every), book.now)) == 0]
+        most = max(most, len(eligible))
         if len(eligible) >= ROWS:
             rows = engine.matrix_of(at[: len(eligible)], eligible, np.full(len(eligible), book.now))
             logged = next((home / "artifacts").rglob("MLmodel")).parent
             return rows, str(book.lead_ids[lead]), product, str(logged)
-    raise SystemExit(f"no lead of the sample has {ROWS} eligible reps")
+    raise SystemExit(f"no lead of the sample has {ROWS} eligible reps; the most that one has is {most}")
 
 
 @contextmanager
