@@ -28,7 +28,7 @@ ACCOUNT = Family(
         "open_opportunities",
         "Open opportunities of the account, at most 20.",
         level="lead",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.closed_at"),
         helps="{account} has {value} open opportunities.",
         hurts="{account} has {value} open opportunities.",
     ),
@@ -37,7 +37,7 @@ ACCOUNT = Family(
         "Highest forecast weight among the account's open opportunities.",
         "share",
         level="lead",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.closed_at"),
         helps="The furthest opportunity at {account} stands at {value}.",
     ),
     Feature(
@@ -45,7 +45,7 @@ ACCOUNT = Family(
         "Amount of the account's open opportunities expected to close this quarter, log(1 + USD).",
         "log_usd",
         level="lead",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.closed_at"),
         helps="{account} has business expected to close this quarter.",
     ),
     Feature("quarter_left", "Share of the calendar quarter that is left.", "share", level="lead"),
@@ -53,7 +53,7 @@ ACCOUNT = Family(
         "wins",
         "Opportunities won at the account so far, at most 20.",
         level="lead",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.outcome"),
         helps="{account} has bought {value} times before.",
         hurts="{account} has not bought before.",
     ),
@@ -61,7 +61,7 @@ ACCOUNT = Family(
         "losses",
         "Opportunities lost at the account so far, at most 20.",
         level="lead",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.outcome"),
         hurts="{value} opportunities at {account} were lost before.",
     ),
     Feature(
@@ -69,7 +69,7 @@ ACCOUNT = Family(
         "Days since the account's last win.",
         "days",
         level="lead",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.outcome"),
         helps="{account} last bought {when}.",
     ),
     Feature(
@@ -87,7 +87,9 @@ ACCOUNT = Family(
         level="lead",
         helps="The parent of {account} is a customer.",
     ),
-    Feature("owner_known", "The account has an owner.", "flag", "flag", level="lead"),
+    Feature(
+        "owner_known", "The account has an owner.", "flag", "flag", level="lead", tables=("accounts.owner_rep_id",)
+    ),
     Feature(
         "owner_is_rep",
         "This rep owns the account.",
@@ -99,32 +101,32 @@ ACCOUNT = Family(
     Feature(
         "open_opportunities_own",
         "This rep's open opportunities at the account, at most 20.",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.closed_at"),
         helps="You work {value} open opportunities at {account}.",
         hurts="You work no open opportunity at {account}.",
     ),
     Feature(
         "wins_own",
         "Opportunities that this rep won at the account, at most 20.",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.outcome"),
         helps="You have won {value} opportunities at {account}.",
     ),
     Feature(
         "losses_own",
         "Opportunities that this rep lost at the account, at most 20.",
-        tables=("opportunities",),
+        tables=("opportunities", "opportunities.outcome"),
         hurts="You have lost {value} opportunities at {account}.",
     ),
     Feature(
         "accepted_here",
         "Leads of the account that this rep accepted, of those decided, at most 20.",
-        tables=("offers",),
+        tables=("offers", "offers.answer"),
         helps="You have accepted {value} leads of {account} before.",
     ),
     Feature(
         "declined_here",
         "Leads of the account that this rep declined or let expire, at most 20.",
-        tables=("offers",),
+        tables=("offers", "offers.answer"),
         hurts="You have declined {value} leads of {account} before.",
     ),
 )
@@ -159,7 +161,7 @@ def lead_account(asked: Asked) -> Sequence[np.ndarray]:
         np.where(won_at == NAT, np.nan, (t - won_at) / DAY),
         book.accounts.churn_risk.read(account, t),
         np.where(parent < 0, np.nan, parent_customer),
-        (book.accounts.owner.read(account, t) >= 0).astype(np.float64),
+        np.where(book.accounts.owner.told(account, t), book.accounts.owner.read(account, t) >= 0, np.nan),
     )
 
 

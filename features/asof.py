@@ -65,7 +65,8 @@ class Log:
         self.order = kept[within]
         self.code = code[within]
         self.times = known[self.order]
-        self.starts = np.searchsorted(self.code, np.arange(entities + 1, dtype=np.int64) * self.stride)
+        # One entity at least, so that a log of nothing answers nothing instead of failing.
+        self.starts = np.searchsorted(self.code, np.arange(max(entities, 1) + 1, dtype=np.int64) * self.stride)
 
     def span(self, key: np.ndarray, t: np.ndarray, *, before: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """(start, stop) in log order of each entity's facts known by its instant (strictly before it, if so asked)."""
@@ -162,12 +163,14 @@ class Column:
         self.visible = visible
         self.null = np.nan if base.dtype.kind == "f" else -1
         self.log: Log | None = None
+        self.early = base
 
     def with_history(
         self, entity: np.ndarray, valid_from: np.ndarray, known_at: np.ndarray, value: np.ndarray
     ) -> Column:
         """Add what `changes` tells: (m,) rows; of those known at t the one valid last counts."""
         self.log = Log(entity, later(valid_from, known_at), len(self.base))
+        self._forget_outcome_of_history(entity, valid_from, value)
         ordered_from = valid_from[self.log.order]
         owner = self.log.code // self.log.stride
         rank = np.unique(ordered_from, return_inverse=True)[1] if len(ordered_from) else ordered_from
@@ -178,15 +181,34 @@ class Column:
         self.values = value[self.log.order][winner]
         return self
 
+    def _forget_outcome_of_history(self, entity: np.ndarray, valid_from: np.ndarray, value: np.ndarray) -> None:
+        """Where the table shows what the last change made of it, it does not tell what was there before the first."""
+        rows = np.flatnonzero(entity >= 0)
+        rows = rows[np.lexsort((rows, valid_from[rows], entity[rows]))]
+        last = rows[np.append(entity[rows][1:] != entity[rows][:-1], True)] if len(rows) else rows
+        told = self.base[entity[last]]
+        same = (told == value[last]) | (np.isnan(told) & np.isnan(value[last]) if told.dtype.kind == "f" else False)
+        self.early = self.base.copy()
+        self.early[entity[last][same]] = self.null
+
     @property
     def tracked(self) -> bool:
         """Whether `changes` tells of this column."""
         return self.log is not None
 
+    def told(self, entity: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether anything, be it null, is known of the value as of each instant."""
+        at = np.maximum(entity, 0)
+        known = np.ones(len(at), dtype=bool) if self.visible is None else t >= self.visible[at]
+        if self.log is not None:
+            start, stop = self.log.span(entity, t)
+            known |= stop > start
+        return known & (entity >= 0)
+
     def read(self, entity: np.ndarray, t: np.ndarray, *, latest: bool = False) -> np.ndarray:
         """(n,) the value as of each instant; `latest` reads the table's value where history is silent (filters)."""
         at = np.maximum(entity, 0)
-        value = self.base[at]
+        value = self.base[at] if latest else self.early[at]
         if self.visible is not None and not latest:
             value = np.where(t >= self.visible[at], value, self.null)
         if self.log is not None and len(self.values):

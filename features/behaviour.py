@@ -10,8 +10,8 @@ from features.asked import Asked
 from features.asof import DAY, NAT
 from features.declare import Family, Feature
 
-#: Ninety days is DESIGN's window for interest; counts above the cap say no more than the cap.
-WINDOW, CAP = 90, 10.0
+#: Counts above the cap say no more than the cap.
+CAP = 10.0
 #: Days after which an activity is as good as none: the cap of the recency features.
 STALE = 180.0
 
@@ -50,7 +50,7 @@ BEHAVIOUR = Family(
         "contact_interest",
         "Activities of the contact about the lead's solution in the last 90 days, at most 10.",
         level="lead",
-        tables=("activities",),
+        tables=("activities", "activities.solution"),
         monotone=1,
         helps="{contact} looked into {solution} {value} times in the last 90 days.",
         hurts="{contact} has shown little interest in {solution} beyond this lead.",
@@ -60,7 +60,7 @@ BEHAVIOUR = Family(
         "Activities at the account about the lead's solution in the last 90 days, log(1 + n).",
         "log_count",
         level="lead",
-        tables=("activities",),
+        tables=("activities", "activities.solution"),
         monotone=1,
         helps="Several people at {account} have looked into {solution}.",
         hurts="Little interest in {solution} at {account}.",
@@ -118,6 +118,7 @@ BEHAVIOUR = Family(
         "flag",
         "flag",
         level="lead",
+        tables=("leads.qualified_at",),
         monotone=1,
         helps="A colleague has pre-qualified this lead.",
     ),
@@ -129,13 +130,12 @@ _NO = frozenset({"no", "none", "false", "0", "0.0", "n", "unknown", "nein", "non
 
 @BEHAVIOUR.computes("lead")
 def lead_behaviour(asked: Asked) -> Sequence[np.ndarray]:
-    """One array for each feature above, (leads,). Windows count when a fact became known, as of the lead's instant."""
+    """One array for each feature above, (leads,). A window counts what happened in it, as far as it is known."""
     book, leads = asked.book, asked.leads
     log = book.activity_logs
-    since = leads.t - WINDOW * DAY
 
     def recent(name: str, key: np.ndarray, cap: float) -> np.ndarray:
-        return np.minimum(log[name].count(key, leads.t) - log[name].count(key, since), cap).astype(np.float64)
+        return np.minimum(log[name].count(key, leads.t) - log.stale[name].count(key, leads.t), cap).astype(np.float64)
 
     contact_solution = log.contact_solution.codes(leads.contact, leads.solution)
     account_solution = log.account_solution.codes(leads.account, leads.solution)

@@ -31,7 +31,7 @@ class Book(Known):
     @classmethod
     def of(cls, snapshot: Snapshot, config: Config) -> Book:
         """Make the book of a snapshot."""
-        return cls(snapshot.tables, config, instant(snapshot.now))
+        return cls(snapshot.tables, config, instant(snapshot.now), snapshot.columns)
 
     @cached_property
     def activity_logs(self) -> ActivityLogs:

@@ -23,7 +23,7 @@ class Feature:
     kind      number, flag (0/1) or category (a code into the vocabulary); all float32, NaN where not known
     unit      what a number counts: days, share, count, log_usd, steps, …
     means     the feature in one line, as of the instant asked
-    tables    tables without which it cannot be told; one absent makes the column NaN
+    tables    tables and "table.column" without which it cannot be told; one absent makes the column NaN
     helps     the sentence when it speaks for the pair, None when it is never a reason. Placeholders: {value},
               {account}, {rep}, {contact}, {solution}, {when}
     hurts     the sentence when it speaks against the pair

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
 class Known(Cast):
     """The cast under a configuration, as known by an instant: what the event logs are made from.
 
-    present  tables that the source has
+    present  tables that the source has, and their columns as "table.column"
     now      the snapshot's latest known fact, int64 microseconds UTC
     """
 
-    def __init__(self, tables: Tables, config: Config, now: int) -> None:
+    def __init__(
+        self, tables: Tables, config: Config, now: int, columns: Mapping[str, Iterable[str]] | None = None
+    ) -> None:
         super().__init__(tables, History.of(tables, config.history.assume_constant))
         self.config, self.now = config, now
-        self.present = frozenset(tables)
+        told = columns if columns is not None else {name: tuple(table.columns) for name, table in tables.items()}
+        self.present = frozenset(tables) | {f"{name}.{column}" for name in tables for column in told.get(name, ())}
 
     @cached_property
     def outcomes(self) -> Outcomes:

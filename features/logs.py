@@ -11,25 +11,28 @@ from features.asof import DAY, NAT, Column, Latest, Log, Pairs, Sums, later
 from features.entities import Index, born, facts, instants, ordered, texts
 from features.outcomes import REJECTED, Decided
 
+#: Days for which an activity, and a rep's own touch, count as recent.
+WINDOW, TOUCHED = 90, 30
+
 if TYPE_CHECKING:
     from features.known import Known
 
 
 @dataclass
 class ActivityLogs:
-    """Activities by contact, by account, and by either with the solution that they were about."""
+    """Activities by contact, by account, and by either with the solution that they were about.
 
-    by_contact: Log
-    by_account: Log
-    by_contact_solution: Log
-    by_account_solution: Log
+    logs   since when each is known; stale: since when it is known and out of the window of WINDOW days
+    """
+
+    logs: dict[str, Log]
+    stale: dict[str, Log]
     contact_solution: Pairs
     account_solution: Pairs
     last_by_contact: Latest
 
     def __getitem__(self, name: str) -> Log:
-        log: Log = getattr(self, name)
-        return log
+        return self.logs[name]
 
     @classmethod
     def of(cls, cast: Known) -> ActivityLogs:
@@ -38,15 +41,20 @@ class ActivityLogs:
         contact, known = cast.contact_index.find(frame["contact_id"]), born(frame, "occurred_at")
         account = cast.contacts.account.read(contact, known, latest=True)
         solution = cast.solutions.codes(texts(frame, "solution"))
-        by_contact_solution = Pairs(contact, solution, len(cast.solutions))
-        by_account_solution = Pairs(account, solution, len(cast.solutions))
-        by_contact = Log(contact, known, len(cast.contact_index))
+        contact_solution = Pairs(contact, solution, len(cast.solutions))
+        account_solution = Pairs(account, solution, len(cast.solutions))
+        keys = {
+            "by_contact": (contact, len(cast.contact_index)), "by_account": (account, len(cast.account_index)),
+            "by_contact_solution": (contact_solution.members, len(contact_solution)),
+            "by_account_solution": (account_solution.members, len(account_solution)),
+        }  # fmt: skip
+        occurred = instants(frame, "occurred_at")
+        leaves = np.where(known == NAT, NAT, later(known, occurred + WINDOW * DAY))
+        logs = {name: Log(key, known, size) for name, (key, size) in keys.items()}
         return cls(
-            by_contact=by_contact, by_account=Log(account, known, len(cast.account_index)),
-            by_contact_solution=Log(by_contact_solution.members, known, len(by_contact_solution)),
-            by_account_solution=Log(by_account_solution.members, known, len(by_account_solution)),
-            contact_solution=by_contact_solution, account_solution=by_account_solution,
-            last_by_contact=Latest(by_contact, instants(frame, "occurred_at")),
+            logs=logs, stale={name: Log(key, leaves, size) for name, (key, size) in keys.items()},
+            contact_solution=contact_solution, account_solution=account_solution,
+            last_by_contact=Latest(logs["by_contact"], occurred),
         )  # fmt: skip
 
 
@@ -59,6 +67,7 @@ class RepAccountLogs:
     starts: np.ndarray
     cancelled: np.ndarray
     touches: Log
+    stale_touches: Log
     last_touch: Latest
 
     @classmethod
@@ -73,10 +82,12 @@ class RepAccountLogs:
         )
         meetings, touches = pairs.members[: len(met)], pairs.members[len(met) :]
         by_touch = Log(touches, known, len(pairs))
+        by_known, occurred = known, instants(touched, "occurred_at")
         return cls(
             pairs=pairs, meetings=Log(meetings, born(met, "created_at"), len(pairs)),
             starts=instants(met, "starts_at"), cancelled=instants(met, "cancelled_at"),
-            touches=by_touch, last_touch=Latest(by_touch, instants(touched, "occurred_at")),
+            touches=by_touch, stale_touches=Log(touches, later(by_known, occurred + TOUCHED * DAY), len(pairs)),
+            last_touch=Latest(by_touch, occurred),
         )  # fmt: skip
 
 

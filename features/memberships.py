@@ -99,7 +99,8 @@ class Presence:
     @classmethod
     def of(cls, account: Column, contact_born: np.ndarray, accounts: int) -> Presence:
         """Follow each contact's account: `account` is the column contacts.account_id with its history."""
-        contact, value, since, until = column_spans(account, contact_born)
+        # As Book.account_of: where history is silent, the contact is where the table says.
+        contact, value, since, until = column_spans(account, contact_born, latest=True)
         (value, contact), since, until = union((value, contact), since, until)
         starts = np.searchsorted(value, np.arange(accounts + 1))
         fresh = np.ones(len(value), np.int64)
@@ -256,11 +257,12 @@ def read_lines(reports_to: Column, contact_born: np.ndarray) -> Spans:
     return Spans.joined(line, Spans.of(heads, heads, contact_born[heads]))
 
 
-def column_spans(column: Column, entity_born: np.ndarray) -> tuple[np.ndarray, ...]:
+def column_spans(column: Column, entity_born: np.ndarray, *, latest: bool = False) -> tuple[np.ndarray, ...]:
     """A column of codes as (entity, value, since, until): what Column.read answers at each instant, nulls left out."""
+    base = column.base if latest else column.early
     entities = np.arange(len(entity_born), dtype=np.int64)
     base_until = np.full(len(entity_born), NEVER)
-    entity, value, since, until = entities, column.base, entity_born, base_until
+    entity, value, since, until = entities, base, entity_born, base_until
     if column.log is not None and len(column.values):
         log = column.log
         owner, at = log.code // log.stride, log.instants[log.code % log.stride]
@@ -268,7 +270,7 @@ def column_spans(column: Column, entity_born: np.ndarray) -> tuple[np.ndarray, .
         following[:-1] = np.where(owner[1:] == owner[:-1], at[1:], NEVER)
         changed = log.starts[1:] > log.starts[:-1]
         base_until[changed] = at[log.starts[:-1][changed]]
-        entity, value = np.concatenate([entities, owner]), np.concatenate([column.base, column.values])
+        entity, value = np.concatenate([entities, owner]), np.concatenate([base, column.values])
         since = np.concatenate([entity_born, np.maximum(at, entity_born[owner])])
         until = np.concatenate([base_until, following])
     held = (value >= 0) & (since < until) & (since != NAT)

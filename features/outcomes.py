@@ -197,7 +197,7 @@ def _conversions(
     decided = explicit != NAT
     converted = np.where(decided, explicit, opp_at)
     known = np.where(decided, later(explicit, instants(offers, "known_at")), opp_seen)
-    timely = (converted != NAT) & (converted <= offered + within)
+    timely = (converted != NAT) & (converted > offered) & (converted <= offered + within)
     return np.where(timely, converted, NAT), np.where(timely, known, NAT), np.where(timely, row, -1)
 
 
@@ -208,18 +208,21 @@ def _heavy(tables: Tables, opps: pd.DataFrame, least: float) -> tuple[np.ndarray
     """
     heavy = ~(numbers(opps, "forecast_weight") < least)
     since = np.full(len(opps), NAT, np.int64)
+    # CRMs set the weight of a lost deal to 0: without a history it tells of the end, not of what was once forecast.
+    ended = np.isin(texts(opps, "outcome").astype(str), ("lost", "no_decision"))
     changes = facts(tables, "changes")
     told = (changes["table_name"] == "opportunities") & (changes["column_name"] == "forecast_weight")
     rows = changes[told & changes["value"].notna()]
     if not len(rows):
-        return heavy, since
+        return heavy | ended, since
     reached = pd.to_numeric(rows["value"]).to_numpy(dtype=np.float64) >= least
     at = later(instants(rows, "valid_from"), instants(rows, "known_at"))
     row = pd.Index(opps["opportunity_id"].astype(object), dtype=object).get_indexer(rows["row_id"].astype(object))
+    ended[row[row >= 0]] = False
     first = pd.Series(at[reached & (row >= 0)]).groupby(row[reached & (row >= 0)]).min()
     since[first.index.to_numpy(dtype=np.int64)] = first.to_numpy(dtype=np.int64)
     heavy[first.index.to_numpy(dtype=np.int64)] = True
-    return heavy, since
+    return heavy | ended, since
 
 
 def _claimed(named: np.ndarray, opened: np.ndarray, offered: np.ndarray) -> np.ndarray:

@@ -93,7 +93,11 @@ def _text(*names: str) -> tuple[Column, ...]:
 
 
 def _money(name: str) -> Column:
-    return Column(name, Kind.MONEY, low=0)
+    return Column(name, Kind.MONEY, low=0, high=1e15)
+
+
+def _number(name: str, low: float = 0) -> Column:
+    return Column(name, Kind.NUMBER, low=low, high=1e9)  # what no CRM holds would overflow the features
 
 
 def _share(name: str) -> Column:
@@ -113,7 +117,7 @@ TABLES: dict[str, Table] = {
         _table(
             "accounts", "account_id", _id("account_id", required=True), Column("name", required=True),
             *_text("domain"), _id("parent_account_id", "accounts"), _id("naics"), _id("sic"),
-            _money("annual_revenue"), Column("employees", Kind.NUMBER, low=0), *_text("country", "region", "segment"),
+            _money("annual_revenue"), _number("employees"), *_text("country", "region", "segment"),
             Column("status", allowed=STATUSES), _time("customer_since"), _share("churn_risk"),
             _id("owner_rep_id", "reps"), _time("created_at", required=True), event="created_at", required=True,
         ),
@@ -136,7 +140,7 @@ TABLES: dict[str, Table] = {
             "leads", "lead_id", _id("lead_id", required=True), _id("contact_id", "contacts", required=True),
             _id("account_id", "accounts"), _id("solution", required=True), *_text("source"),
             _id("campaign_id", "campaigns"), _time("created_at", required=True),
-            Column("behavior_score", Kind.NUMBER, low=0), *_text("grade"), Column("fields_filled", Kind.NUMBER, low=0),
+            _number("behavior_score"), *_text("grade"), _number("fields_filled"),
             *_text("budget", "authority", "need", "timeline"), _time("qualified_at"), _id("qualified_by", "reps"),
             Column("status", allowed=("open", "closed")), _time("closed_at"), event="created_at", required=True,
         ),
@@ -144,7 +148,7 @@ TABLES: dict[str, Table] = {
             "reps", "rep_id", _id("rep_id", required=True), Column("name", required=True),
             Column("role", required=True, allowed=ROLES), *_text("segment"), Column("regions", Kind.LIST),
             Column("product_lines", Kind.LIST), Column("industries", Kind.LIST), _time("hired_at"),
-            Column("focus", allowed=("new", "existing", "both")), Column("weekly_capacity", Kind.NUMBER, low=0),
+            Column("focus", allowed=("new", "existing", "both")), _number("weekly_capacity"),
             *_text("timezone", "country"), Column("pilot", Kind.FLAG), _time("active_until"), required=True,
         ),
         _table(
@@ -187,7 +191,7 @@ TABLES: dict[str, Table] = {
         _table(
             "offers", "offer_id", _id("offer_id", required=True), _id("lead_id", "leads", required=True),
             _id("rep_id", "reps", required=True), _time("offered_at", required=True), _id("decision_id"),
-            Column("attempt", Kind.NUMBER, low=1), *_text("policy"), _share("propensity"),
+            _number("attempt", 1), *_text("policy"), _share("propensity"),
             Column("answer", allowed=ANSWERS), _time("answered_at"), *_text("reject_reason"),
             _id("opportunity_id", "opportunities"), _time("converted_at"), event="offered_at",
         ),

@@ -75,7 +75,7 @@ def pair_timing(asked: Asked) -> Sequence[np.ndarray]:
     ahead, behind = _meetings(asked, pair)
     last = log.last_touch.at(pair, asked.t)
     since = np.where(last == NAT, np.nan, (asked.t - last) / DAY)
-    count = log.touches.count(pair, asked.t) - log.touches.count(pair, asked.t - 30 * DAY)
+    count = log.touches.count(pair, asked.t) - log.stale_touches.count(pair, asked.t)
     return (
         (ahead <= 14).astype(np.float64),
         (ahead <= 28).astype(np.float64),

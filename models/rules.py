@@ -12,13 +12,14 @@ from features.matrix import Matrix
 OWNER_TERRITORY, HASH = "owner_territory", "hash"
 
 
-def rank_by_rules(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+def rank_by_rules(matrix: Matrix, owner: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Rung (n,) object and score (n,) float64 of each pair: 2 the account's owner, 1 in territory, 0 else; plus hash.
 
     A pair's score depends on itself alone; the hash in [0, 1) orders what the rule leaves equal. The rung of an
-    answer is that of its best pair.
+    answer is that of its best pair. `owner` (n,) bool: who owns the account today, where rules serve; None: the
+    feature, which without a history knows nothing of the past's owners.
     """
-    owner = _is_set(matrix, "owner_is_rep")
+    owner = _is_set(matrix, "owner_is_rep") if owner is None else owner
     territory = _is_set(matrix, "region_match")
     level = np.where(owner, 2.0, np.where(territory, 1.0, 0.0))
     rung = np.where(level > 0, OWNER_TERRITORY, HASH).astype(object)

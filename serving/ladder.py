@@ -74,7 +74,7 @@ def usable(model: Released, load: Callable[[str], Product], config: Config) -> P
     if model.feature_version != FEATURE_VERSION:
         raise ModelError("it was made for other features than this version computes")
     if model.market_fingerprint != config.market_fingerprint:
-        raise ModelError("the served market has changed since it was judged; run `callsheet promote` again")
+        raise ModelError("the served market has changed since it was judged; run `callsheet train --promote`")
     product = load(model.content_hash)
     if not product.estimable:
         raise ModelError("it cannot tell probabilities: not enough data")

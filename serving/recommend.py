@@ -193,18 +193,24 @@ class Recommender:
         own = objects(self.book, lead)
         if product is not None and not own.all():
             try:
-                return self._mixed(product, standing, matrix, lead, t, own)
+                return self._mixed(product, standing, matrix, lead, rep, t, own)
             except Exception as error:
                 log.exception("The model could not answer")
                 reason = f"model {standing.version} could not answer: {type(error).__name__}"
         elif product is not None:
             reason = "the contact objects to profiling, so no model scores the lead"
-        rung, score = rank_by_rules(matrix)
+        rung, score = rank_by_rules(matrix, self._owns(lead, rep, t))
         return _by_rule(score, str(rung[np.argmax(score)]), reason, matrix)
 
+    def _owns(self, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) bool: a rule that serves, like a filter, reads the owner of today where there is no history."""
+        account = self.book.account_of(lead, t)
+        return np.asarray(self.book.accounts.owner.read(account, t, latest=True) == rep)
+
     def _mixed(
-        self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray, own: np.ndarray
-    ) -> Order:
+        self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, rep: np.ndarray, t: np.ndarray,
+        own: np.ndarray,
+    ) -> Order:  # fmt: skip
         """The model's order; leads whose contact objects to profiling come after it, by rule, unseen by the model."""
         if not own.any():
             return self._by_model(product, standing, matrix, lead, t)
@@ -213,7 +219,8 @@ class Recommender:
         numbers = np.full((4, len(lead)), np.nan)
         numbers[:, seen] = order.score, order.p_accept, order.p_convert, order.value
         unseen = np.flatnonzero(own)
-        numbers[0, unseen] = rank_by_rules(matrix.take(unseen))[1]
+        owner = self._owns(lead[unseen], rep[unseen], t[unseen])
+        numbers[0, unseen] = rank_by_rules(matrix.take(unseen), owner)[1]
         score, p_accept, p_convert, value = numbers
         return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product)
 

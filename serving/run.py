@@ -45,6 +45,13 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
 def check(settings: Settings, host: str, port: int) -> None:
     """Say what would keep every worker from starting. Raises as `serve`."""
     config = load_config(settings.config)
+    wider = not ipaddress.ip_address(host).is_loopback if _is_address(host) else False
+    if wider:
+        raise UsageError(
+            f"{host} is seen by other machines, and there are no credentials yet: serve on 127.0.0.1, behind a proxy "
+            "that asks for some.",
+            field="--host",
+        )
     try:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
     except ValueError:
@@ -59,6 +66,14 @@ def check(settings: Settings, host: str, port: int) -> None:
     ledger = Ledger.open(settings.db, settings.home)
     log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
     ledger.close()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def prepare(settings: Settings, workers: int) -> None:

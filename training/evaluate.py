@@ -242,8 +242,8 @@ def calibration_error(p: np.ndarray, y: np.ndarray) -> float:
     return float(np.abs(np.bincount(place, p) - np.bincount(place, y)).sum() / max(len(p), 1))
 
 
-def perfect_calibration(p: np.ndarray, quantile: float = 0.95, draws: int = 500, seed: int = 0) -> float:
-    """The calibration error that a perfectly calibrated head stays below in 95 of 100 samples of this size.
+def perfect_calibration(p: np.ndarray, quantile: float = 0.975, draws: int = 500, seed: int = 0) -> float:
+    """The calibration error that a perfectly calibrated head stays below in so many samples of this size.
 
     Outcomes are drawn from the probabilities themselves; an error above it is not chance.
     """

@@ -126,6 +126,10 @@ def gather(book: Book, engine: Engine) -> Examples:
     Cost     the engine's for one pair an offer; the rest is arrays
     """
     log = book.outcomes
+    if not len(log):
+        raise NotEnoughData(
+            "There are no offers; training learns from the table `offers`, past ones and their answers."
+        )
     counts: dict[str, int] = {"offers": len(log)}
     gone = (log.answer == WITHDRAWN) | (log.answer == REASSIGNED)
     counts["withdrawn"] = int((log.answer == WITHDRAWN).sum())

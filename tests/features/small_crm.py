@@ -83,11 +83,11 @@ def base() -> dict[str, list[dict[str, Any]]]:
     }  # fmt: skip
 
 
-def engine(rows: Rows, config: Config | None = None) -> Engine:
-    """The engine over rows by table name."""
+def engine(rows: Rows, config: Config | None = None, columns: Mapping[str, Sequence[str]] | None = None) -> Engine:
+    """The engine over rows by table name; `columns`: those that the source is said to have, None: all."""
     config = config or read_config(MARKET)
     tables = {name: typed(name, table) for name, table in rows.items()}
-    return Engine(Book(tables, config, micros(day(30))), config)
+    return Engine(Book(tables, config, micros(day(30)), columns), config)
 
 
 def value(rows: Rows, feature: str, *, lead: str = "L1", rep: str = "R1", t: pd.Timestamp = T) -> float:

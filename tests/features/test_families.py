@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.asof import MANY
 from features.catalogue import FEATURES
-from tests.features.small_crm import T, base, day, value, word
+from tests.features.small_crm import T, base, day, engine, micros, value, word
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -95,6 +96,8 @@ def with_offers() -> Rows:
     return rows
 
 
+OWNED = {"table_name": "accounts", "row_id": "A1", "column_name": "owner_rep_id", "value": "R2", "valid_from": day(-9)}
+PROMOTED = {"table_name": "contacts", "row_id": "C1", "column_name": "title", "value": "CFO", "valid_from": day(1)}
 ALL_ACCEPT = (6 + 50 * 0.3) / 60  # 10 decided offers against a prior of 50 at 0.3
 ROLE_ACCEPT = (6 + 20 * ALL_ACCEPT) / 30
 REP_ACCEPT = (6 + 20 * ROLE_ACCEPT) / 30
@@ -159,7 +162,11 @@ GOLDEN: list[tuple[str, Rows, float]] = [
     ("churn_risk", changed("accounts", "A1", churn_risk=0.5, known_at=day(1)), np.nan),
     ("parent_customer", crm(), np.nan),
     ("parent_customer", changed("accounts", "A1", parent_account_id="A2"), np.nan),
-    ("owner_known", crm(), 0),
+    ("owner_known", crm(), np.nan),  # nothing tells who owned it then
+    ("owner_known", crm(changes=[OWNED]), 1),
+    ("owner_known", crm(changes=[OWNED | {"valid_from": day(1)}]), np.nan),
+    ("level", changed("contacts", "C1", title="CFO") | {"changes": [PROMOTED]}, np.nan),  # what was he before?
+    ("level", changed("contacts", "C1", title="Clerk") | {"changes": [PROMOTED]}, 0),
     ("owner_known", changed("accounts", "A1", owner_rep_id="R1", known_at=day(-1)), 1),
     ("owner_is_rep", changed("accounts", "A1", owner_rep_id="R1", known_at=day(-1)), 1),
     ("owner_is_rep", changed("accounts", "A1", owner_rep_id="R2", known_at=day(-1)), 0),
@@ -228,7 +235,8 @@ def test_every_feature_has_a_case_worked_out_by_hand() -> None:
 
 @pytest.mark.parametrize("feature", [f for f in FEATURES if f.tables], ids=lambda f: f.name)
 def test_what_no_table_tells_is_missing_and_never_zero(feature: Any) -> None:
-    assert np.isnan(value(base(), feature.name))
+    made = engine(base(), columns={})
+    assert np.isnan(made.matrix(["L1"], ["R1"], micros(T)).column(feature.name)[0])
 
 
 def test_a_meeting_cancelled_after_the_instant_still_counts_at_it() -> None:
@@ -238,10 +246,27 @@ def test_a_meeting_cancelled_after_the_instant_still_counts_at_it() -> None:
 def test_a_value_that_no_vocabulary_holds_is_missing() -> None:
     from features.engine import Engine
     from features.matrix import Vocabulary
-    from tests.features.small_crm import engine, micros
 
     made = engine(crm())
     other = Vocabulary(made.vocabulary.values | {"rep_id": ("R0", "R2"), "region": ("uk",)})
     matrix = Engine(made.book, made.config, other).matrix(["L1", "L1", "L2"], ["R1", "R2", "R1"], micros(T))
     np.testing.assert_array_equal(matrix.column("rep_id"), np.float32([np.nan, 1, np.nan]))
     np.testing.assert_array_equal(matrix.column("region"), np.float32([0, 0, np.nan]))
+
+
+def test_windows_count_what_happened_in_them_however_late_it_was_known() -> None:
+    old = {"activity_id": "9", "contact_id": "C1", "kind": "visit", "occurred_at": day(-400), "known_at": day(-2)}
+    late = {"activity_id": "8", "contact_id": "C1", "kind": "visit", "occurred_at": day(-80), "known_at": day(-2)}
+    rows = crm(activities=[*ACTIVITIES, old, late])
+    assert value(rows, "contact_activities") == 3
+    assert value(rows, "contact_activities", t=day(11)) == 3  # the late one is 91 days old; the one of T + 1 has come
+
+
+@pytest.mark.parametrize("absent", ["activities", "opportunities", "meetings", "touches", "offers", "changes"])
+def test_many_pairs_are_answered_without_any_optional_table(absent: str) -> None:
+    rows = crm(activities=ACTIVITIES, opportunities=OPPORTUNITIES, meetings=MEETINGS, touches=TOUCHES)
+    rows.pop(absent, None)
+    many = MANY + 1
+    values = engine(rows).matrix(["L1"] * many, ["R1"] * many, micros(T) - np.arange(many)).values
+    one = engine(rows).matrix(["L1"], ["R1"], micros(T)).values
+    assert values[0].tobytes() == one[0].tobytes()

@@ -25,7 +25,7 @@ def test_a_graph_joins_contacts_to_what_they_share_and_since_when() -> None:
         accounts=[0, 0, 0, 1],
         born=[1, 2, 3, 4],
         facts=[(SOLUTION, 7, 0, 10), (SOLUTION, 7, 2, 20), (SOLUTION, 7, 3, 20), (MEETING, 7, 1, 15, 18)],
-        moves=[(2, 30, 1), (2, 50, 0)],
+        moves=[(2, 3, 0), (2, 30, 1), (2, 50, 0)],
     )
     graph = build_graph(drawn.memberships(), 0)
     assert {node: spans(data) for node, data in graph.nodes(data=True) if node[0] == "contact"} == {
@@ -43,7 +43,7 @@ def test_a_graph_joins_contacts_to_what_they_share_and_since_when() -> None:
 
 def test_arrays_spell_the_graph_out_in_the_order_of_codes() -> None:
     drawn = Drawing(
-        [0, 0], [(MEETING, 0, 1, 5), (SOLUTION, 4, 1, 6), (SOLUTION, 4, 0, 7)], moves=[(0, 8, 1), (0, 9, 0)]
+        [0, 0], [(MEETING, 0, 1, 5), (SOLUTION, 4, 1, 6), (SOLUTION, 4, 0, 7)], moves=[(0, 0, 0), (0, 8, 1), (0, 9, 0)]
     )
     arrays = AccountArrays.of(build_graph(drawn.memberships(), 0))
     assert arrays.contacts.tolist() == [0, 1]

@@ -89,6 +89,15 @@ def test_what_is_no_conversion(opp: dict[str, Any], why: str) -> None:
     assert converted([offer(opportunity_id="P1")], opportunities=[opportunity(**opp)]) == NAT, why
 
 
+def test_a_conversion_dated_before_its_offer_is_none() -> None:
+    assert converted([offer(converted_at=day(-7))]) == NAT
+
+
+def test_a_lost_deal_without_a_history_of_weights_was_one_all_the_same() -> None:
+    lost = opportunity(closed_at=day(30), outcome="lost", forecast_weight=0.0)
+    assert converted([offer()], opportunities=[lost]) == micros(day(10))
+
+
 @pytest.mark.parametrize("weight", [None, 0.10, 1.0])
 def test_ten_percent_or_an_unknown_weight_converts(weight: float | None) -> None:
     assert converted([offer()], opportunities=[opportunity(forecast_weight=weight)]) == micros(day(10))
