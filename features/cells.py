@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.clock import known_zone
 from features.schema import Column, Kind
 
 #: RFC 3339, and the forms of ISO 8601 next to it that databases print: a space for the T, no seconds, +00 or +0000.
@@ -60,6 +61,9 @@ def read_cells(column: Column, cells: pa.ChunkedArray, zone: str | None) -> Read
         values = pc.utf8_lower(values)
         strange = pc.and_kleene(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array(column.allowed))))
         faults += _found(strange, f"one of {', '.join(column.allowed)}")
+    if column.zone:
+        strange = pa.array([v.as_py() is not None and not known_zone(v.as_py()) for v in values], pa.bool_())
+        faults += _found(strange, "a time zone's name, such as Europe/Berlin")
     return Read(values, tuple(faults))
 
 

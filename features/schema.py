@@ -35,6 +35,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    zone: bool = False  # text that names a time zone
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ TABLES: dict[str, Table] = {
             Column("role", required=True, allowed=ROLES), *_text("segment"), Column("regions", Kind.LIST),
             Column("product_lines", Kind.LIST), Column("industries", Kind.LIST), _time("hired_at"),
             Column("focus", allowed=("new", "existing", "both")), _number("weekly_capacity"),
-            *_text("timezone", "country"), Column("pilot", Kind.FLAG), _time("active_until"), required=True,
+            Column("timezone", zone=True), *_text("country"), Column("pilot", Kind.FLAG), _time("active_until"),
+            required=True,
         ),
         _table(
             "preferences", "preference_id", _id("preference_id", required=True), _id("rep_id", "reps", required=True),

@@ -151,3 +151,11 @@ def test_flags_are_read_and_others_refused(tmp_path: Path) -> None:
     assert pilot.tolist()[:6] == [True, False, True, False, True, False]
     assert pilot.isna().tolist() == [False] * 6 + [True]
     assert places(breaches(tmp_path, reps=header + "R1,x,inside,maybe\n")) == [("reps", "pilot", (1,))]
+
+
+def test_a_zone_that_no_clock_knows_is_refused() -> None:
+    cells = pa.chunked_array([["UTC", "Mars/Base", None, "Europe/Berlin"]])
+    found = read_cells(Column("timezone", zone=True), cells, None)
+    assert [(fault.rows.tolist(), fault.expected) for fault in found.faults] == [
+        ([False, True, False, False], "a time zone's name, such as Europe/Berlin")
+    ]
