@@ -28,8 +28,10 @@ instants = st.integers(-(10**15), 4 * 10**15).map(lambda us: pd.Timestamp(us, un
 numbers = st.floats(0, 1e9, allow_nan=False).map(lambda x: x + 0.0)
 
 
-def cells(kind: Kind, required: bool) -> st.SearchStrategy[Any]:
+def cells(kind: Kind, required: bool, zone: bool = False) -> st.SearchStrategy[Any]:
     """Values of a column of this kind, null included where it may be."""
+    if zone:
+        return st.none() | st.sampled_from(["UTC", "Europe/Berlin"])
     values: dict[Kind, st.SearchStrategy[Any]] = {
         Kind.TIME: instants,
         Kind.MONEY: numbers,
@@ -58,7 +60,7 @@ def accounts_and_reps(draw: st.DrawFn) -> dict[str, pd.DataFrame]:
         keys = draw(st.lists(text, min_size=1, max_size=4, unique=True))
         frame = {}
         for column in TABLES[name].columns:
-            values = cells(column.kind, column.required)
+            values = cells(column.kind, column.required, column.zone)
             if column.allowed:
                 values = st.sampled_from(column.allowed)
             if column.name in ("parent_account_id", "owner_rep_id"):
