@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version as installed
 from typing import Annotated, NoReturn
 
 import typer
@@ -37,10 +38,19 @@ for _panel, _commands in COMMANDS.items():
         app.command(rich_help_panel=_panel)(_command)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"callsheet {installed('callsheet')}")
+        raise typer.Exit
+
+
 @app.callback()
 def callsheet(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show more progress, and a traceback when something breaks.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons.

@@ -272,3 +272,8 @@ def test_pairs_that_cannot_be_scored_are_named_and_nothing_is_written(
     assert names in ran.err
     assert not Path("scores.csv").exists()
     assert not list(Path().glob(".scores*"))
+
+
+def test_the_version_is_told() -> None:
+    told = subprocess.run([sys.executable, "-m", "callsheet", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("callsheet 0.")

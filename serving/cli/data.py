@@ -122,7 +122,8 @@ def check(
         snapshot = read_snapshot(data, config=settings, mapping=mapping, as_of=instant(as_of, settings.timezone))
     except TableError as refused:
         show(_found("breach", refused.breaches), FOUND, format=format, title="Breaches")
-        say(f"{len(refused.breaches)} breaches; nothing was loaded.")
+        plural = "es" if len(refused.breaches) > 1 else ""
+        say(f"{len(refused.breaches)} breach{plural}; nothing was loaded. Rows count from 1, without the header.")
         raise typer.Exit(1) from None
     sizes = [{"table": name, "rows": len(table)} for name, table in snapshot.tables.items()]
     warnings = _found("warning", snapshot.warnings)

@@ -158,7 +158,7 @@ def rollback(
         release, _ = back(home, ledger, reason=reason)
     finally:
         ledger.close()
-    typer.echo(f"Now {release.called} serves (revision {release.revision}).")
+    typer.echo(f"Now {release.called} serve{'s' if release.model else ''} (revision {release.revision}).")
 
 
 def models(
