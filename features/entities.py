@@ -110,7 +110,7 @@ class History:
         return texts(rows, "value") if rows is not None else np.empty(0, object)
 
     def _visible(self, table: str, column: str, frame: pd.DataFrame) -> np.ndarray | None:
-        """Since when the table's own value may be believed, as DESIGN's rule for columns without a history says."""
+        """Since when the table's own value may be believed, where it has no history."""
         if column not in OUTCOME_MOVED.get(table, ()) or f"{table}.{column}" in self.assume_constant:
             return None
         known = instants(frame, "known_at")

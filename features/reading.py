@@ -19,7 +19,7 @@ HIDDEN = "hidden, because outcomes move it and it has neither a history nor a kn
 
 
 def reading(tables: Mapping[str, pd.DataFrame], config: Config | None) -> list[tuple[str, str]]:
-    """(table.column, how features read it) for each column with values that may change (DESIGN, "Tables").
+    """(table.column, how features read it) for each column with values that may change.
 
     Filters, unlike features, read a column without a history at its latest value.
     """

@@ -11,7 +11,7 @@ from features.asof import DAY, NAT
 from features.declare import Family, Feature
 from features.logs import RateLog
 
-#: Fixed strengths: so many offers of prior belief stand behind each rate (DESIGN: shrunk rep -> role -> all).
+#: Fixed strengths: so many offers of prior belief stand behind each rate, rep towards role towards all.
 ACCEPT_STRENGTH, CONVERT_STRENGTH, CROSS_STRENGTH = 20.0, 60.0, 15.0
 #: Belief before the first offer: an accept rate of 0.3, a convert rate of 0.05, each worth so many offers.
 PRIOR_ACCEPT, PRIOR_CONVERT, PRIOR_STRENGTH = 0.3, 0.05, 50.0

@@ -66,7 +66,7 @@ REJECT_REASONS = (
     "not_my_territory", "not_my_product", "bad_fit", "bad_data", "no_capacity", "known_dead", "other",
 )  # fmt: skip
 
-#: What outcomes move: read only as far as `changes` or `known_at` tells (DESIGN, on columns without a history).
+#: What outcomes move: read only as far as `changes` or `known_at` tells.
 OUTCOME_MOVED = {
     "accounts": ("status", "owner_rep_id", "churn_risk"),
     "opportunities": ("stage", "forecast_weight", "amount"),

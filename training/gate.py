@@ -85,7 +85,7 @@ def judge(home: Path, run_id: str, config: Config) -> Verdict:
     """Judge the model that a run registered, write the verdict to the run and the version, and return it.
 
     Raises   UsageError when there is no such run or it registered nothing
-    Source   DESIGN, rule 5 and "The gate compares recipes"
+    Source   a model must earn its place, the first one too (README, what it promises)
     """
     store = Store(home)
     run = store.open(run_id)

@@ -95,7 +95,7 @@ def crms(draw: st.DrawFn) -> Rows:
 
 
 def by_hand(rows: Rows, lead: dict[str, Any], rep: dict[str, Any], t: pd.Timestamp) -> str | None:
-    """The first rule that refuses, row by row, as DESIGN says it."""
+    """The first rule that refuses, row by row."""
     contact = next(c for c in rows["contacts"] if c["contact_id"] == lead["contact_id"])
     account = next(a for a in rows["accounts"] if a["account_id"] == contact["account_id"])
 

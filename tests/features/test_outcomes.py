@@ -1,4 +1,4 @@
-"""What became of an offer, by DESIGN's words: accepted, expired, converted, won; and when each was known."""
+"""What became of an offer, in the words of the field: accepted, expired, converted, won; and when each was known."""
 
 from __future__ import annotations
 
