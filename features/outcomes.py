@@ -127,7 +127,7 @@ def read_outcomes(
 
     lead_account  (leads,) account code of each lead
     due           (o,) SLA ends, in the order of the offers table; None: computed from the configuration
-    converted     a new opportunity of enough weight, opened after the offer, within the horizon; else it merely advanced
+    converted     a new opportunity of enough weight, opened after the offer, within the horizon; else it advanced
     """
     offers = facts(tables, "offers")
     lead, rep = leads.find(offers["lead_id"]), reps.find(offers["rep_id"])
