@@ -100,12 +100,6 @@ class Log:
         start, stop = self.span(key, t, before=before)
         return stop - start
 
-    def all(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(start, stop) of every fact of each entity, whatever its instant."""
-        known = np.maximum(key, 0)
-        start = self.starts[known]
-        return start, np.where(key >= 0, self.starts[known + 1], start)
-
 
 class Sums:
     """Cumulative sums along a log: the total of a value over an entity's facts known by t."""

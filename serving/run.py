@@ -45,17 +45,17 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
 def check(settings: Settings, host: str, port: int) -> None:
     """Say what would keep every worker from starting. Raises as `serve`."""
     config = load_config(settings.config)
-    wider = not ipaddress.ip_address(host).is_loopback if _is_address(host) else False
-    if wider:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise UsageError(f"{host!r} is no IP address; 127.0.0.1 is this machine alone.", field="--host") from None
+    if not address.is_loopback:
         raise UsageError(
             f"{host} is seen by other machines, and there are no credentials yet: serve on 127.0.0.1, behind a proxy "
             "that asks for some.",
             field="--host",
         )
-    try:
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    except ValueError:
-        raise UsageError(f"{host!r} is no IP address; 127.0.0.1 is this machine alone.", field="--host") from None
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -66,14 +66,6 @@ def check(settings: Settings, host: str, port: int) -> None:
     ledger = Ledger.open(settings.db, settings.home)
     log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
     ledger.close()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def prepare(settings: Settings, workers: int) -> None:

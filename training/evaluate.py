@@ -14,7 +14,6 @@ PICKS = (1, 3, 5)
 GAIN = np.array([0.0, 1.0, 3.0, 7.0])  # 2^grade - 1, what lambdarank learns from
 BINS = 10
 #: How a metric of which less is better begins.
-LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error")
 
 
 @dataclass(frozen=True)
