@@ -13,7 +13,6 @@ DEPTHS = (1, 3, 5, 10)
 PICKS = (1, 3, 5)
 GAIN = np.array([0.0, 1.0, 3.0, 7.0])  # 2^grade - 1, what lambdarank learns from
 BINS = 10
-#: How a metric of which less is better begins.
 
 
 @dataclass(frozen=True)
