@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -110,9 +111,9 @@ class RepPastRate:
     def fit(self, train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels) -> Self:
         """Count both blocks: a rate needs no calibration."""
         self._contract = Contract(train.columns, train.vocabulary)
-        for outcome in ("accepted", "converted"):
+        for outcome, counts in (("accepted", "weight"), ("converted", "convert_weight")):
             target = np.concatenate([getattr(labels, outcome), getattr(calibrate_labels, outcome)])
-            weight = np.concatenate([labels.weight, calibrate_labels.weight]).astype(np.float64)
+            weight = np.concatenate([getattr(labels, counts), getattr(calibrate_labels, counts)]).astype(np.float64)
             known = ~np.isnan(target)
             codes = [self._codes(np.concatenate([train.column(c), calibrate.column(c)]), c) for c in ("rep_id", "role")]
             rep, role = codes[0][known], codes[1][known]
@@ -160,14 +161,11 @@ class Logistic:
         """Fit both on the training block; an outcome of one class only is not estimable."""
         self._contract = Contract(train.columns, train.vocabulary)
         train, labels = canonical(train, labels)
-        for outcome in ("accepted", "converted"):
+        for outcome, counts in (("accepted", "weight"), ("converted", "convert_weight")):
             target = getattr(labels, outcome)
             rows = np.flatnonzero(~np.isnan(target))
             # The linear start reads `accepted` for its first logit; here either outcome takes that place.
-            asked = Labels(
-                **{n: getattr(labels, n)[rows] for n in ("grade", "converted", "won", "weight", "group", "account")},
-                accepted=target[rows],
-            )
+            asked = replace(labels, accepted=target, weight=getattr(labels, counts)).take(rows)
             self._fits[outcome] = None
             if len(np.unique(asked.accepted)) == 2:
                 matrix = train.take(rows)
@@ -203,8 +201,11 @@ class PointwiseLightGBM:
         self._contract = Contract(train.columns, train.vocabulary)
         train, labels = canonical(train, labels)
         shape = Shape(train.columns, tuple(c for c in train.columns if c != "rep_id"), 1.0, constrained=False)
-        for outcome, rows in (("accepted", labels.accept_rows()), ("converted", labels.convert_rows())):
-            target, weight = getattr(labels, outcome)[rows], labels.weight[rows]
+        for outcome, rows, counts in (
+            ("accepted", labels.accept_rows(), labels.weight),
+            ("converted", labels.convert_rows(), labels.convert_weight),
+        ):
+            target, weight = getattr(labels, outcome)[rows], counts[rows]
             if len(np.unique(target)) < 2:
                 self._fits[outcome] = None
                 continue

@@ -20,7 +20,8 @@ class Labels:
     accepted   (n,) float32: 1, 0, NaN while censored
     converted  (n,) float32: 1, 0, NaN where the offer was not mature for it
     won        (n,) float32: 1, 0, NaN
-    weight     (n,) float32 > 0: what the row counts, in every fit
+    weight     (n,) float32 > 0: what the row counts, in every fit but those of conversions
+    convert_weight  (n,) float32 > 0: what it counts in those
     group      (n,) int64: offers of one number competed; only equality counts
     account    (n,) int64: the account, as the cluster of a bootstrap
     """
@@ -30,6 +31,7 @@ class Labels:
     converted: np.ndarray
     won: np.ndarray
     weight: np.ndarray
+    convert_weight: np.ndarray
     group: np.ndarray
     account: np.ndarray
 
@@ -43,8 +45,10 @@ class Labels:
             values = getattr(self, name)
             if not (np.isnan(values) | (values == 0) | (values == 1)).all():
                 raise InputError(f"{name} is 1, 0 or NaN.", field=name)
-        if not (np.isfinite(self.weight) & (self.weight > 0)).all():
-            raise InputError("A weight is finite and above 0.", field="weight")
+        for name in ("weight", "convert_weight"):
+            values = getattr(self, name)
+            if not (np.isfinite(values) & (values > 0)).all():
+                raise InputError("A weight is finite and above 0.", field=name)
 
     def __len__(self) -> int:
         return len(self.grade)

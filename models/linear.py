@@ -139,7 +139,9 @@ def fit_linear(
     if convert:
         rows = labels.convert_rows()
         towards = first if recipe.linear.share else None
-        second = _fit(recipe, design, encoded.take(rows), labels.converted[rows], labels.weight[rows], penalty, towards)
+        second = _fit(
+            recipe, design, encoded.take(rows), labels.converted[rows], labels.convert_weight[rows], penalty, towards
+        )
     return LinearStart(design, first, second)
 
 

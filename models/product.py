@@ -229,9 +229,9 @@ def _harder(behaviour: Behaviour) -> Behaviour:
 def _heads(recipe: Recipe, taught: Taught, matrix: Matrix, labels: Labels) -> dict[str, Head]:
     raw = taught.stack.raw(matrix.values)
     heads = {}
-    for outcome, rows, target, scores in (
-        ("accept", labels.accept_rows(), labels.accepted, (raw.accept,)),
-        ("convert", labels.convert_rows(), labels.converted, (raw.convert, raw.ranker)),
+    for outcome, rows, target, weight, scores in (
+        ("accept", labels.accept_rows(), labels.accepted, labels.weight, (raw.accept,)),
+        ("convert", labels.convert_rows(), labels.converted, labels.convert_weight, (raw.convert, raw.ranker)),
     ):
         gap = taught.gaps[outcome]  # type: ignore[index]
         if gap is None:
@@ -240,7 +240,7 @@ def _heads(recipe: Recipe, taught: Taught, matrix: Matrix, labels: Labels) -> di
             heads[outcome] = Head(False, gap)
             continue
         x = np.column_stack([score[rows] for score in scores])
-        heads[outcome] = fit_head(x, target[rows], labels.weight[rows], prior=recipe.heads.prior)
+        heads[outcome] = fit_head(x, target[rows], weight[rows], prior=recipe.heads.prior)
     return heads
 
 

@@ -147,17 +147,17 @@ def _started(
     if recipe.linear.on and any(learn.values()):
         linear = fit_linear(recipe, train, labels, columns, **learn)
     rates: dict[Outcome, float] = {
-        "accept": _rate(labels.accepted, labels, labels.accept_rows()),
-        "convert": _rate(labels.converted, labels, labels.convert_rows()),
+        "accept": _rate(labels.accepted, labels.weight, labels.accept_rows()),
+        "convert": _rate(labels.converted, labels.convert_weight, labels.convert_rows()),
     }
     return Stack(linear, rates, {"accept": None, "convert": None, "ranker": None})
 
 
-def _rate(target: np.ndarray, labels: Labels, rows: np.ndarray) -> float:
+def _rate(target: np.ndarray, weight: np.ndarray, rows: np.ndarray) -> float:
     """Logit of an outcome's weighted share, half an offer either way added so that one class stays finite."""
-    weight = labels.weight[rows].astype(np.float64)
-    ones = float(np.sum(weight * target[rows]))
-    return float(np.log((ones + 0.5) / (float(weight.sum()) - ones + 0.5)))
+    counts = weight[rows].astype(np.float64)
+    ones = float(np.sum(counts * target[rows]))
+    return float(np.log((ones + 0.5) / (float(counts.sum()) - ones + 0.5)))
 
 
 def _binary(train: Matrix, labels: Labels, outcome: Outcome, raw: Raw, rows: np.ndarray) -> Task:
@@ -165,8 +165,9 @@ def _binary(train: Matrix, labels: Labels, outcome: Outcome, raw: Raw, rows: np.
     able = labels.accept_rows() if outcome == "accept" else labels.convert_rows()
     rows = np.intersect1d(rows, able)
     target = labels.accepted if outcome == "accept" else labels.converted
+    weight = labels.weight if outcome == "accept" else labels.convert_weight
     start = raw.accept_start if outcome == "accept" else raw.convert_start
-    return Task("binary", train.values[rows], target[rows], labels.weight[rows], start[rows])
+    return Task("binary", train.values[rows], target[rows], weight[rows], start[rows])
 
 
 def _ranking(train: Matrix, labels: Labels, raw: Raw) -> Task:

@@ -84,6 +84,7 @@ class Examples:
             converted=_known(converted, ripe_convert),
             won=_known(won, ripe_won),
             weight=np.ones(len(rows), np.float32),
+            convert_weight=np.ones(len(rows), np.float32),
             group=group,
             account=self.account[rows],
         )

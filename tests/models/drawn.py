@@ -94,6 +94,7 @@ def world(seed: int, n: int, *, taste: float = 0.8, corner: float = 0.0, missing
         converted=converted.astype(np.float32),
         won=won.astype(np.float32),
         weight=np.ones(n, np.float32),
+        convert_weight=np.ones(n, np.float32),
         group=(matrix.as_of - START) // (7 * DAY) * 10 + get["region"].astype(np.int64),
         account=rng.integers(0, max(n // 5, 1), n),
     )

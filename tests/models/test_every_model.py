@@ -14,7 +14,9 @@ from features.catalogue import COLUMNS
 from features.errors import InputError, ModelError, UsageError
 from features.matrix import Matrix, Vocabulary
 from models.baselines import BASELINES, RULES_BASELINE, baseline
-from models.product import Product
+from models.labels import Labels
+from models.product import Product, fit_product
+from models.recipe import Recipe
 from models.scores import Model, Scores
 from tests.models.drawn import VOCABULARY, Drawn, plain_matrix
 
@@ -135,6 +137,23 @@ def test_rules_rank_without_probabilities_and_the_others_tell_them(
         scores = model.predict(later.matrix)
         assert np.isnan(scores.p_accept).all() == (name in RULES), name
         assert np.isnan(scores.p_convert).all() == (name in RULES), name
+
+
+@pytest.mark.parametrize("name", sorted({"product", *BASELINES} - RULES))
+def test_a_conversions_own_weight_moves_p_convert_and_never_p_accept(
+    name: str, tiny: Recipe, train: Drawn, calibrate: Drawn, later: Drawn
+) -> None:
+    def fit(labels: Labels) -> Model | Product:
+        if name == "product":
+            return fit_product(tiny, part.matrix, labels, calibrate.matrix, calibrate.labels)
+        return baseline(name).fit(part.matrix, labels, calibrate.matrix, calibrate.labels)
+
+    part, matrix = train.take(np.arange(1200)), later.matrix.take(np.arange(200))
+    light = np.where(part.labels.converted == 1, 1.0, 0.5).astype(np.float32)
+    before = fit(part.labels).predict(matrix)
+    after = fit(replace(part.labels, convert_weight=light)).predict(matrix)
+    np.testing.assert_array_equal(after.p_accept, before.p_accept)
+    assert after.p_convert.mean() > before.p_convert.mean()
 
 
 def test_models_that_learn_come_near_the_truth(models: dict[str, Model | Product], later: Drawn) -> None:

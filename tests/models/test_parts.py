@@ -161,6 +161,7 @@ def test_expected_value_by_hand() -> None:
         ("accepted", [0.5, 0]),
         ("weight", [0, 1]),
         ("weight", [np.nan, 1]),
+        ("convert_weight", [-1, 1]),
         ("labels", [1]),
     ],
 )
@@ -180,6 +181,7 @@ def test_which_rows_teach_what() -> None:
         converted=np.array([0, 0, 1, nan, nan], np.float32),
         won=np.full(5, np.nan),
         weight=np.ones(5),
+        convert_weight=np.ones(5),
         group=np.zeros(5, int),
         account=np.zeros(5, int),
     )
