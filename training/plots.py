@@ -18,9 +18,7 @@ INK, QUIET, GRID = "#1f2933", "#66727f", "#e3e8ee"
 OURS, THEIRS, RULES, GOOD, BAD = "#1f6fb2", "#9aa7b4", "#d9822b", "#2a8f6b", "#c2452d"
 
 
-def _sheet(
-    title: str, how: str, width: float = 9.0, height: float = 5.2, columns: int = 1
-) -> tuple[Figure, list[Axes]]:
+def sheet(title: str, how: str, width: float = 9.0, height: float = 5.2, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure with a title and a line below it on how to read it."""
     room = (0.01, 0.01, 0.98, 0.99 - 0.78 / height)
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=room, w_pad=0.12))
@@ -37,7 +35,8 @@ def _sheet(
     return figure, axes
 
 
-def _name(ax: Axes, x: str, y: str = "", title: str = "") -> None:
+def name_axes(ax: Axes, x: str, y: str = "", title: str = "") -> None:
+    """What its axes measure, and what it shows."""
     ax.set_xlabel(x, color=QUIET, fontsize=9.5)
     ax.set_ylabel(y, color=QUIET, fontsize=9.5)
     ax.set_title(title, loc="left", fontsize=11, color=INK)
@@ -48,7 +47,7 @@ def calibration(heads: Mapping[str, tuple[np.ndarray, np.ndarray]], draw: Draw) 
 
     heads  what is forecast, in words -> ((n,) probabilities, (n,) outcomes 0/1)
     """
-    figure, axes = _sheet(
+    figure, axes = sheet(
         "Does a probability mean what it says?",
         "Each dot is a tenth of the test offers, with its 95 % interval. On the line it happens as often as forecast.",
         11, 5.4, max(len(heads), 1),
@@ -73,12 +72,12 @@ def calibration(heads: Mapping[str, tuple[np.ndarray, np.ndarray]], draw: Draw) 
         ax.xaxis.set_major_formatter(PercentFormatter(1, digits))
         ax.yaxis.set_major_formatter(PercentFormatter(1, digits))
         error, perfect = float((size * np.abs(mean - seen)).sum() / size.sum()), perfect_calibration(p)
-        _name(ax, f"forecast: {words}", "share that happened", f"{words[0].upper()}{words[1:]}")
+        name_axes(ax, f"forecast: {words}", "share that happened", f"{words[0].upper()}{words[1:]}")
         colour = GOOD if error <= perfect else BAD
         text = f"error {error:.3f}\nchance alone: up to {perfect:.3f}"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize=9.5, color=colour)
     if not heads:
-        _nothing(axes[0], "No probability could be estimated from these data.")
+        nothing(axes[0], "No probability could be estimated from these data.")
     return figure
 
 
@@ -87,7 +86,7 @@ def gain(curves: Mapping[str, np.ndarray], hits: Mapping[str, np.ndarray]) -> Fi
 
     curves  recipe in words -> (n,) scores, the ranker first; hits: outcome in words -> (n,) 0/1
     """
-    figure, axes = _sheet(
+    figure, axes = sheet(
         "How much of the good comes first?",
         "Offers sorted by each recipe's score, best first. The further above the diagonal (chance), the better.",
         11, 5.4, max(len(hits), 1),
@@ -106,7 +105,9 @@ def gain(curves: Mapping[str, np.ndarray], hits: Mapping[str, np.ndarray]) -> Fi
         ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.01)
-        _name(ax, "share of the offers, best first", f"share of all {outcome} found", outcome[0].upper() + outcome[1:])
+        name_axes(
+            ax, "share of the offers, best first", f"share of all {outcome} found", outcome[0].upper() + outcome[1:]
+        )
         ax.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower right")
     return figure
 
@@ -119,7 +120,7 @@ def importance(values: Mapping[str, float], families: Mapping[str, str]) -> Figu
     for name, value in ranked:
         by_family[families[name]] = by_family.get(families[name], 0.0) + value / total
     palette = _palette(sorted(set(families.values())))
-    figure, (left, right) = _sheet(
+    figure, (left, right) = sheet(
         "What does the model look at?",
         "Mean size of each feature's push on a score over the test offers, as a share of all. Colour: its family.",
         11, 6.6, 2,
@@ -138,7 +139,7 @@ def importance(values: Mapping[str, float], families: Mapping[str, str]) -> Figu
         ax.xaxis.set_major_locator(MultipleLocator(0.01 if ax is left and ax.get_xlim()[1] < 0.1 else 0.05))
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", labelcolor=INK)
-        _name(ax, "share of all pushes", "", title)
+        name_axes(ax, "share of all pushes", "", title)
     return figure
 
 
@@ -152,7 +153,7 @@ def contributions(values: np.ndarray, features: np.ndarray, names: Sequence[str]
 
     values  (n, f) contributions; features (n, f) what they were made from, NaN: not known; names: the f features
     """
-    figure, (ax,) = _sheet(
+    figure, (ax,) = sheet(
         "Which way does each feature push?",
         "A dot is one offer: right of 0 the feature speaks for the pair. Grey: the value is not known, or is a word.",
         10, 7.2,
@@ -178,7 +179,7 @@ def contributions(values: np.ndarray, features: np.ndarray, names: Sequence[str]
         bar.ax.set_yticklabels(["low", "high"])
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0, labelsize=9, colors=QUIET)
-    _name(ax, "push on the score (log odds)")
+    name_axes(ax, "push on the score (log odds)")
     return figure
 
 
@@ -195,7 +196,8 @@ def _swarm(x: np.ndarray) -> np.ndarray:
     return np.asarray(place / count.max())
 
 
-def _nothing(ax: Axes, text: str) -> None:
+def nothing(ax: Axes, text: str) -> None:
+    """A panel that says why it is empty."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=QUIET, fontsize=11)
@@ -213,7 +215,7 @@ def compared(
     metrics  (in words, recipe in words -> interval); against: recipe -> the ranker minus it on the first metric, paired
     """
     order = sorted(metrics[0][1], key=lambda name: metrics[0][1][name].value)
-    figure, axes = _sheet(
+    figure, axes = sheet(
         title,
         "Lines: 95 % intervals, by account. Right: the ranker's lead over each; clear of 0, it is more than chance.",
         14, 0.42 * len(order) + 2.0, len(metrics) + 1,
@@ -222,13 +224,13 @@ def compared(
         for place, name in enumerate(order):
             if name in values:
                 _dot(ax, place, values[name], {ours: OURS, rules: RULES}.get(name, THEIRS))
-        _name(ax, "", "", words[0].upper() + words[1:])
+        name_axes(ax, "", "", words[0].upper() + words[1:])
     for place, name in enumerate(order):
         if name in against:
             seen = against[name]
             _dot(axes[-1], place, seen, GOOD if seen.low > 0 else BAD if seen.high < 0 else THEIRS)
     axes[-1].axvline(0, color=QUIET, linewidth=1)
-    _name(axes[-1], "", "", f"Ranker's lead: {metrics[0][0]}")
+    name_axes(axes[-1], "", "", f"Ranker's lead: {metrics[0][0]}")
     _rows(axes, order, ours)
     return figure
 
@@ -269,7 +271,7 @@ def slices(
             dots.append((place, one, other))
             place += 1
         place += 0.35
-    figure, (ax,) = _sheet(
+    figure, (ax,) = sheet(
         f"Where is it good, where not? {metric}, by slice",
         f"Blue: {ours}. Orange: {rules}. In brackets: test offers. Compare the two, not slices: a short list is easy.",
         10, max(3.2, 0.25 * place + 1.4),
@@ -285,6 +287,6 @@ def slices(
         label.set_fontweight("bold" if label.get_text() in titles else "normal")
     ax.grid(axis="y", visible=False)
     if not dots:
-        _nothing(ax, "No slice has enough test offers.")
-    _name(ax, metric)
+        nothing(ax, "No slice has enough test offers.")
+    name_axes(ax, metric)
     return figure
