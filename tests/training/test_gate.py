@@ -13,21 +13,12 @@ import pytest
 from tests.training.drawn import config
 from training.contestants import RANKER, RULES
 from training.evaluate import Board, Predictions
-from training.gate import (
-    MARGIN,
-    NOT_ENOUGH,
-    PRIMARY,
-    Case,
-    artefact_whole,
-    beats_rules,
-    behaviour_held,
-    calibrated,
-    enough_data,
-    heads,
-    no_worse_than_baselines,
-    same_market,
-    weigh,
-)  # fmt: skip
+from training.gate import NOT_ENOUGH, PRIMARY, Case, weigh
+from training.gate.agreement import behaviour_held, same_market
+from training.gate.artefact import artefact_whole
+from training.gate.data import enough_data, heads
+from training.gate.probabilities import calibrated
+from training.gate.rivals import MARGIN, beats_rules, no_worse_than_baselines
 from training.pool import Pool, tie_breaks
 from training.tracking import Version
 

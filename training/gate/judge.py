@@ -1,0 +1,62 @@
+"""The gate at work: every check on one run's model, and the verdict written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from features.config import Config
+from training.gate.agreement import behaviour_held, same_market
+from training.gate.artefact import artefact_whole
+from training.gate.case import NOT_ENOUGH, Case, Check, Verdict
+from training.gate.data import enough_data, heads
+from training.gate.probabilities import calibrated
+from training.gate.rivals import beats_rules, no_worse_than_baselines
+from training.pool import ARTIFACT, Pool
+from training.tracking import Run, Store
+
+#: What a challenger must pass. A champion's recipe, slices and speed join here when they are judged too.
+CHECKS: tuple[Callable[[Case], Check], ...] = (
+    enough_data, heads, beats_rules, no_worse_than_baselines, calibrated, behaviour_held, same_market, artefact_whole,
+)  # fmt: skip
+
+
+def judge(home: Path, run_id: str, config: Config) -> Verdict:
+    """Judge the model that a run registered, write the verdict to the run and the version, and return it.
+
+    Raises   UsageError when there is no such run or it registered nothing
+    Source   a model must earn its place, the first one too (README, what it promises)
+    """
+    store = Store(home)
+    run = store.open(run_id)
+    version = store.version_of(run_id)
+    case = Case(
+        pool=Pool.of_frame(pd.read_parquet(run.read(ARTIFACT))),
+        metrics=store.client.get_run(run_id).data.metrics,
+        version=version, folder=store.product_folder(version.version), config=config,
+    )  # fmt: skip
+    verdict = weigh(case)
+    _write_down(store, run, verdict)
+    return verdict
+
+
+def weigh(case: Case) -> Verdict:
+    """Every check, in order; none is skipped, so that a refusal names all that is wrong."""
+    checks = tuple(check(case) for check in CHECKS)
+    failed = [check for check in checks if not check.passed]
+    reason = (
+        failed[0].text if failed else "Passed: better than the rules by more than chance, and every other check met."
+    )
+    if failed and failed[0].name == "enough_data":
+        reason = f"{NOT_ENOUGH}: {reason}"
+    return Verdict(not failed, case.version.run_id, case.version.version, case.version.content_hash, reason, checks)
+
+
+def _write_down(store: Store, run: Run, verdict: Verdict) -> None:
+    said = "passed" if verdict.passed else "refused"
+    run.text("gate.json", json.dumps(verdict.as_dict(), indent=2))
+    run.tags({"gate": said, "gate_reason": verdict.reason} | {f"gate.{c.name}": c.text for c in verdict.checks})
+    store.client.set_model_version_tag("callsheet", verdict.version, "gate", said)
