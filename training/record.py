@@ -24,6 +24,7 @@ from training.contestants import NOTES, RANKER, RULES, Contestant
 from training.evaluate import Measured, evaluate, perfect_calibration
 from training.examples import Examples
 from training.gate import PRIMARY
+from training.monitor import reference
 from training.pool import ARTIFACT, Pool
 from training.results import HEADLINES, Row, markdown, rivals, sentence
 from training.slices import TITLES, each_slice, metric_part
@@ -97,6 +98,8 @@ def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tup
         run.metrics(_metrics(record, parts) | {f"seconds/{name}": s for name, s in seconds.items()})
         run.frame(ARTIFACT, record.pool.frame())
         run.text("counts.json", json.dumps(record.counts, indent=1))
+        learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
+        run.text(reference.ARTIFACT, learned.text)
         run.text("card.json", json.dumps(record.product.card, indent=1))
         run.text("baselines.csv", pd.DataFrame([row.as_dict() for row in record.rows]).to_csv(index=False))
         run.figures(_figures(record, parts))
