@@ -124,15 +124,15 @@ def _cut(examples: Examples, config: Config, at: int, until: int, now: int) -> C
     tested &= (examples.convert_due <= now) & (examples.due <= now)
     return Cut(
         at,
-        _block(examples, ripe & ~calibrate, at),
+        _block(examples, ripe & ~calibrate, at, young=True),
         _block(examples, calibrate, at),
         _block(examples, tested, now),
     )
 
 
-def _block(examples: Examples, mask: np.ndarray, at: int) -> Block:
+def _block(examples: Examples, mask: np.ndarray, at: int, *, young: bool = False) -> Block:
     rows = np.flatnonzero(mask)
-    return Block(rows, examples.labels(at, rows))
+    return Block(rows, examples.labels(at, rows, young=young))
 
 
 def _shortage(cut: Cut, *, tested: bool) -> str:

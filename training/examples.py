@@ -19,6 +19,7 @@ from features.matrix import Matrix
 from features.outcomes import ACCEPTED, REASSIGNED, WITHDRAWN
 from models.labels import Labels
 from training.slices import slice_table
+from training.young import young_weights
 
 #: An offer outside today's served market, or of a contact whom no model may score, is no example. What else refuses the
 #: pair (the rep's territory, say) was the past policy's choice, and its outcome teaches all the same.
@@ -60,12 +61,15 @@ class Examples:
     def __len__(self) -> int:
         return len(self.offer_id)
 
-    def labels(self, at: int, rows: np.ndarray) -> Labels:
+    def labels(self, at: int, rows: np.ndarray, *, young: bool = False) -> Labels:
         """What was known at an instant of the outcomes of some rows (positions), as one block with groups of its own.
 
         A grade counts only once the offer is mature for it: an answer when its SLA has passed, a conversion after its
         horizon, a win after its own, however early the good news came; until then it is censored (grade -1, NaN).
         Within a group wins count for all or for none, so that the young are not ranked below the old for their age.
+
+        young   offers whose SLA has passed and whose horizon has not teach converting too, by what their age is worth
+                (see training.young): to learn from, never to test on. Grades stay those of the mature.
         """
         group = group_ids(self.market[rows], self.region[rows], self.week[rows])
         answered = _by(self.answered[rows], at)
@@ -78,13 +82,17 @@ class Examples:
         old_enough = np.ones(int(group.max(initial=-1)) + 1, bool)
         np.logical_and.at(old_enough, group, ripe_won)
         grade = yes.astype(np.int8) + converted + (won & old_enough[group])
+        weight = ripe_convert.astype(np.float64)
+        if young:
+            age, delay = at - self.offered[rows], self.converted_known[rows] - self.offered[rows]
+            weight = np.where(ripe, young_weights(age, yes, converted, ripe_convert, delay), 0.0)
         return Labels(
             grade=np.where(ripe_convert, grade, -1).astype(np.int8),
             accepted=_known(yes, ripe),
-            converted=_known(converted, ripe_convert),
+            converted=_known(converted, weight > 0),
             won=_known(won, ripe_won),
             weight=np.ones(len(rows), np.float32),
-            convert_weight=np.ones(len(rows), np.float32),
+            convert_weight=np.where(weight > 0, weight, 1.0).astype(np.float32),
             group=group,
             account=self.account[rows],
         )

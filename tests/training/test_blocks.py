@@ -82,7 +82,7 @@ def test_a_head_far_from_its_horizon_still_teaches_accepting() -> None:
     late = rows.offered[cut.train.rows] > NOW - 80 * DAY
     assert late.any()
     assert np.isfinite(cut.train.labels.accepted[late]).all()
-    assert np.isnan(cut.train.labels.converted[late]).all()
+    assert (cut.train.labels.grade[late] == -1).all()
     assert not len(cut.test)
 
 
