@@ -24,8 +24,9 @@ from training.blocks import CUTS, Cut, day_of, final_cut, log_end, rolling_cuts
 from training.contestants import Contestant, contestants
 from training.evaluate import Predictions, evaluate
 from training.examples import Examples, gather
+from training.journal import write_run
 from training.pool import REPLICATES, Pool
-from training.record import Record, write_run
+from training.record import Record
 from training.results import Row, not_beaten, sentence, table
 from training.tracking import Store
 

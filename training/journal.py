@@ -1,0 +1,149 @@
+"""What a training leaves in MLflow: one run in words, numbers and charts, and one below it for each other recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from features.catalogue import FEATURE_VERSION
+from training import origin
+from training.bootstrap import Interval
+from training.contestants import NOTES, RANKER, Contestant
+from training.evaluate import Measured, perfect_calibration
+from training.figures import figures
+from training.monitor import reference
+from training.pool import ARTIFACT
+from training.record import Record
+from training.results import HEADLINES, markdown, sentence
+from training.slices import metric_part
+from training.tracking import Run, Store
+
+#: Metrics that are measured on each slice of the test rows.
+SLICED = ("ndcg_at_5", "accept_at_3", "convert_at_3", "log_loss_convert")
+EXAMPLE = 5  # rows of the model's input example
+
+
+def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tuple[str, str]:
+    """Write the run, the runs below it, and last the registered model; returns (run id, version)."""
+    name = f"Callsheet ranker ({record.recipe.name}), data to {record.until}"
+    note = markdown(record.order, record.rows, sentence(record.order, record.measured), _facts(record))
+    facts = _version_facts(record)
+    with store.run(name, note, {"recipe": RANKER, "kind": "ranker"} | facts) as run:
+        run.params(_params(record))
+        run.dataset(
+            "offers", record.snapshot.fingerprint, *origin.dataset(record.examples),
+            json.dumps({"name": origin.without_secrets(record.source) or "not named"}),
+        )  # fmt: skip
+        run.metrics(_with_intervals(record.measured[RANKER], names=list(HEADLINES)))
+        model_id = store.log_product(run, record.folder, *_example(record), facts)
+        run.metrics(_metrics(record) | {f"seconds/{name}": s for name, s in seconds.items()})
+        run.frame(ARTIFACT, record.pool.frame())
+        run.text("counts.json", json.dumps(record.counts, indent=1))
+        learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
+        run.text(reference.ARTIFACT, learned.text)
+        run.text("card.json", json.dumps(record.product.card, indent=1))
+        run.text("baselines.csv", pd.DataFrame([row.as_dict() for row in record.rows]).to_csv(index=False))
+        run.figures(figures(record))
+        for one in record.order[1:]:
+            _write_below(store, run, record, one)
+    return run.id, store.register(run, model_id, facts).version
+
+
+def _params(record: Record) -> dict[str, object]:
+    said: dict[str, object] = {
+        "seed": record.seed, "recipe.fingerprint": record.recipe.fingerprint[:16],
+        "data.fingerprint": record.snapshot.fingerprint, "data.until": record.until,
+        "data.source": origin.without_secrets(record.source), "data.missing": ", ".join(record.snapshot.missing),
+        "config.fingerprint": record.config.fingerprint, "config.market_fingerprint": record.config.market_fingerprint,
+        "feature_version": FEATURE_VERSION, "cuts": ", ".join(cut.day for cut in record.cuts),
+    }  # fmt: skip
+    return said | origin.code() | dict(_flat("recipe", json.loads(record.recipe.json_text)))
+
+
+def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """A recipe's fields as parameters with dotted names; lists stay whole."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{path}.{key}", inner)
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value)
+
+
+def _facts(record: Record) -> dict[str, str]:
+    counts, pool, board = record.counts, record.pool, record.pool.board
+    taken = [f"{n:,} {what}" for what, n in record.examples.counts.items() if n and not what.startswith("kept")]
+    heads = record.product.card["heads"]
+    accounts = len(np.unique(pool.account))
+    return {
+        "Data": f"{', '.join(taken)}; facts to {record.until}.",
+        "Test": f"{len(pool):,} offers of {accounts:,} accounts in {len(board.size):,} groups (market, region, week), "
+        f"made after the cuts of {', '.join(cut.day for cut in record.cuts)}.",
+        "Outcomes": f"{int(board.accepted.sum()):,} of them accepted, {int(board.converted.sum()):,} converted.",
+        "Product": f"refitted on {counts['train: offers']:,} offers, calibrated on {counts['calibrate: offers']:,}.",
+        "Heads": "; ".join(f"{name}: {_state(head)}" for name, head in heads.items()) + ".",
+    }
+
+
+def _state(head: Mapping[str, object]) -> str:
+    return "estimable" if head.get("estimable") else f"not estimable ({head.get('gap') or head.get('reason') or ''})"
+
+
+def _with_intervals(measured: Measured, prefix: str = "", names: Sequence[str] | None = None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name in tuple(measured.value) if names is None else names:
+        if name in measured.value:
+            found |= _spelled(f"{prefix}{name}", measured.interval(name))
+    return found
+
+
+def _spelled(name: str, seen: Interval) -> dict[str, float]:
+    return {name: seen.value, f"{name}_low": seen.low, f"{name}_high": seen.high}
+
+
+def _metrics(record: Record) -> dict[str, float]:
+    ours, said = record.measured[RANKER], record.pool.said[RANKER]
+    found = _with_intervals(ours, names=[name for name in ours.value if name not in HEADLINES])
+    for head, p in (("accept", said.p_accept), ("convert", said.p_convert)):
+        found[f"calibration_error_{head}_by_chance"] = perfect_calibration(p)
+    share = record.product.card["behaviour"]["share"]
+    found["behaviour_share"] = float("nan") if share is None else float(share)
+    for one in record.order[1:]:
+        for name in HEADLINES:
+            if name in ours.value and name in record.measured[one.key].value:
+                found |= _spelled(f"difference/{one.key}/{name}", ours.less(record.measured[one.key], name))
+    for (column, value), part in record.parts.items():
+        found |= _with_intervals(part.ours, f"slice/{column}/{metric_part(value)}/", SLICED)
+        found[f"slice/{column}/{metric_part(value)}/offers"] = part.offers
+    return found
+
+
+def _write_below(store: Store, parent: Run, record: Record, one: Contestant) -> None:
+    """The run of one baseline or ablation: what it is, and how it did on the same test rows."""
+    measured = record.measured[one.key]
+    note = f"{NOTES.get(one.key, '')}\n\nFitted and tested on the same cuts as the ranker, the run above it."
+    with store.run(one.title, note, {"recipe": one.key, "kind": one.kind}, parent) as run:
+        run.params({"recipe": one.key, "seed": record.seed, "data.fingerprint": record.snapshot.fingerprint})
+        found = _with_intervals(measured)
+        for name in HEADLINES:
+            if name in measured.value and name in record.measured[RANKER].value:
+                found |= _spelled(f"ranker_lead/{name}", record.measured[RANKER].less(measured, name))
+        run.metrics(found)
+
+
+def _example(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A few rows of the model's input, and what it says to them."""
+    matrix = record.examples.matrix.take(record.cuts[-1].test.rows[:EXAMPLE])
+    said = record.product.predict(matrix)
+    answer = pd.DataFrame({"score": said.score, "p_accept": said.p_accept, "p_convert": said.p_convert})
+    return pd.DataFrame(matrix.values, columns=list(matrix.columns)), answer
+
+
+def _version_facts(record: Record) -> dict[str, str]:
+    return {
+        "content_hash": record.product.content_hash, "feature_version": FEATURE_VERSION,
+        "market_fingerprint": record.config.market_fingerprint, "recipe_name": record.recipe.name,
+        "recipe_fingerprint": record.recipe.fingerprint, "data_fingerprint": record.snapshot.fingerprint,
+    }  # fmt: skip
