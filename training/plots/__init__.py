@@ -1,7 +1,11 @@
 """The charts of a run: each is titled with what it shows, says how to read it, and carries its uncertainty."""
 
+from training.plots.canvas import BAD, GOOD, INK, OURS, QUIET, RULES, THEIRS, dot, name_axes, name_rows, nothing, sheet
 from training.plots.features import contributions, importance
 from training.plots.probabilities import calibration
 from training.plots.recipes import compared, gain, slices
 
-__all__ = ["calibration", "compared", "contributions", "gain", "importance", "slices"]
+__all__ = [
+    "BAD", "GOOD", "INK", "OURS", "QUIET", "RULES", "THEIRS", "calibration", "compared", "contributions", "dot",
+    "gain", "importance", "name_axes", "name_rows", "nothing", "sheet", "slices",
+]  # fmt: skip

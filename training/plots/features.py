@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 from scipy.stats import rankdata
 
-from training.plots.sheet import INK, QUIET, name_axes, palette, sheet
+from training.plots.canvas import INK, QUIET, name_axes, palette, sheet
 
 
 def importance(values: Mapping[str, float], families: Mapping[str, str]) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from training.bootstrap import Draw
 from training.evaluate import bins, perfect_calibration
-from training.plots.sheet import BAD, GOOD, OURS, QUIET, name_axes, nothing, sheet
+from training.plots.canvas import BAD, GOOD, OURS, QUIET, name_axes, nothing, sheet
 
 
 def calibration(heads: Mapping[str, tuple[np.ndarray, np.ndarray]], draw: Draw) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from training.bootstrap import Interval
-from training.plots.sheet import BAD, GOOD, INK, OURS, QUIET, RULES, THEIRS, dot, name_axes, name_rows, nothing, sheet
+from training.plots.canvas import BAD, GOOD, INK, OURS, QUIET, RULES, THEIRS, dot, name_axes, name_rows, nothing, sheet
 
 
 def gain(curves: Mapping[str, np.ndarray], hits: Mapping[str, np.ndarray]) -> Figure:
