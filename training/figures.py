@@ -11,23 +11,22 @@ from features.catalogue import BY_NAME
 from training import plots
 from training.bootstrap import Interval
 from training.contestants import RANKER, RULES, Contestant
+from training.evaluate import perfect_calibration
 from training.gate import PRIMARY
 from training.record import Record
 from training.results import HEADLINES, rivals
 from training.slices import TITLES
 
+OUTCOMES = {"accept": "accepted", "convert": "converted"}
 EXPLAINED = 600  # test rows whose contributions are drawn
 
 
 def figures(record: Record) -> dict[str, Figure]:
     """Every chart of the run, by the name under which it is kept."""
     pool, board = record.pool, record.pool.board
-    said = pool.said[RANKER]
     titles = {one.key: one.title for one in record.order}
-    heads = {"accepted": (said.p_accept, board.accepted), "converted": (said.p_convert, board.converted)}
     drawn = [name for name in (RANKER, RULES, "logistic", "random") if name in pool.said]
-    made = {
-        "calibration": plots.calibration({k: v for k, v in heads.items() if np.isfinite(v[0]).all()}, record.draw),
+    made = _probabilities(record) | {
         "cumulative_gain": plots.gain(
             {titles[k]: pool.said[k].score for k in drawn},
             {"accepted offers": board.accepted, "conversions": board.converted},
@@ -45,6 +44,26 @@ def figures(record: Record) -> dict[str, Figure]:
         made["baselines_compared"] = _compared(record, "Does the ranker beat what is simpler?", rivals(record.order))
         made["families_compared"] = _compared(record, "What is each family of features worth?", others)
     return made | _explained(record)
+
+
+def _probabilities(record: Record) -> dict[str, Figure]:
+    seen, said = record.reliability, record.pool.said[RANKER]
+    heads = {}
+    for head, curve in seen.whole.items():
+        error = record.measured[RANKER].value[f"calibration_error_{head}"]
+        heads[OUTCOMES[head]] = curve, error, perfect_calibration(getattr(said, f"p_{head}"))
+    made = {
+        "calibration": plots.calibration(heads),
+        "threshold": plots.threshold(seen.promises, seen.one_in_three, len(record.pool)),
+    }
+    for head in seen.whole:
+        parts = {_slice(c, v): curve for (h, c, v), curve in seen.slices.items() if h == head}
+        made[f"calibration_{head}_by_slice"] = plots.calibration_by_slice(head, parts)
+    return made
+
+
+def _slice(column: str, value: str) -> str:
+    return f"{value} account" if column == "relationship" else f"{column} {value}"
 
 
 def _compared(record: Record, title: str, others: Sequence[Contestant]) -> Figure:

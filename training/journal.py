@@ -108,6 +108,16 @@ def _metrics(record: Record) -> dict[str, float]:
     found = _with_intervals(ours, names=[name for name in ours.value if name not in HEADLINES])
     for head, p in (("accept", said.p_accept), ("convert", said.p_convert)):
         found[f"calibration_error_{head}_by_chance"] = perfect_calibration(p)
+    promise = record.reliability.one_in_three
+    if promise is not None:
+        named = {
+            "offers": promise.offers,
+            "forecast": promise.forecast,
+            "share": promise.share.value,
+            "low": promise.share.low,
+            "high": promise.share.high,
+        }
+        found |= {f"threshold/accept_one_in_three/{name}": value for name, value in named.items()}
     share = record.product.card["behaviour"]["share"]
     found["behaviour_share"] = float("nan") if share is None else float(share)
     for one in record.order[1:]:

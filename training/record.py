@@ -19,6 +19,7 @@ from training.contestants import RANKER, RULES, Contestant
 from training.evaluate import Measured, evaluate
 from training.examples import Examples
 from training.pool import Pool
+from training.reliability import Reliability
 from training.results import Row
 from training.slices import each_slice
 
@@ -65,6 +66,11 @@ class Record:
     def until(self) -> str:
         """The day of the last fact."""
         return str(self.snapshot.now.date())
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """What the ranker's probabilities are worth on the test rows."""
+        return Reliability.of(self.pool.board, self.pool.said[RANKER], self.pool.slices, self.draw)
 
     @cached_property
     def parts(self) -> dict[tuple[str, str], Part]:

@@ -28,6 +28,7 @@ from training.tracking import Run, Store
 from training.train import TrainResult, train
 
 PLOTS = (
+    "calibration_accept_by_slice", "calibration_convert_by_slice", "threshold",
     "baselines_compared", "calibration", "contributions", "cumulative_gain", "families_compared", "importance",
     "metric_by_slice",
 )  # fmt: skip

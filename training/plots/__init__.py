@@ -2,10 +2,10 @@
 
 from training.plots.canvas import BAD, GOOD, INK, OURS, QUIET, RULES, THEIRS, dot, name_axes, name_rows, nothing, sheet
 from training.plots.features import contributions, importance
-from training.plots.probabilities import calibration
+from training.plots.probabilities import calibration, calibration_by_slice, threshold
 from training.plots.recipes import compared, gain, slices
 
 __all__ = [
-    "BAD", "GOOD", "INK", "OURS", "QUIET", "RULES", "THEIRS", "calibration", "compared", "contributions", "dot",
-    "gain", "importance", "name_axes", "name_rows", "nothing", "sheet", "slices",
+    "BAD", "GOOD", "INK", "OURS", "QUIET", "RULES", "THEIRS", "calibration", "calibration_by_slice", "compared",
+    "contributions", "dot", "gain", "importance", "name_axes", "name_rows", "nothing", "sheet", "slices", "threshold",
 ]  # fmt: skip

@@ -16,14 +16,16 @@ INK, QUIET, GRID = "#1f2933", "#66727f", "#e3e8ee"
 OURS, THEIRS, RULES, GOOD, BAD = "#1f6fb2", "#9aa7b4", "#d9822b", "#2a8f6b", "#c2452d"
 
 
-def sheet(title: str, how: str, width: float = 9.0, height: float = 5.2, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with a title and a line below it on how to read it."""
+def sheet(
+    title: str, how: str, width: float = 9.0, height: float = 5.2, columns: int = 1, rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a title and a line below it on how to read it; its panels row by row."""
     room = (0.01, 0.01, 0.98, 0.99 - 0.78 / height)
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=room, w_pad=0.12))
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=room, w_pad=0.12, hspace=0.06))
     figure.patch.set_facecolor("white")
     figure.text(0.015, 1 - 0.16 / height, title, fontsize=14, fontweight="bold", color=INK, va="top")
     figure.text(0.015, 1 - 0.47 / height, how, fontsize=9.5, color=QUIET, va="top")
-    axes = list(np.atleast_1d(figure.subplots(1, columns)))
+    axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
     for ax in axes:
         ax.set_axisbelow(True)
         ax.grid(color=GRID, linewidth=0.8)
