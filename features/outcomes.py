@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.asof import NAT, later
+from features.conversions import Made, find_conversions
 from features.entities import Index, Tables, facts, instants, numbers, texts
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Outcomes:
     answered      when the answer was given and known; an expiry without a date falls on `due`
     due           when the SLA ends
     converted     when a new opportunity of enough weight was opened after the offer; convert_due: offered + horizon
-    won           when that opportunity (or, without one, any of rep and account) was won; won_due: offered + horizon
+    won           when that opportunity was won, by won_due: offered + the horizon of wins
+    advanced      bool: not converted, but an opportunity that was open already moved a stage on in time
+    attempt       1: the lead's first offer, 2: its second …
     """
 
     offer_id: np.ndarray
@@ -79,6 +82,8 @@ class Outcomes:
     won: np.ndarray
     won_known: np.ndarray
     won_due: np.ndarray
+    advanced: np.ndarray
+    attempt: np.ndarray
     propensity: np.ndarray
     policy: np.ndarray
 
@@ -91,8 +96,13 @@ class Outcomes:
         return _decided(later(self.due, self.known), happened, self._gone())
 
     def conversions(self) -> Decided:
-        """Conversion as it came to be known: judged when the horizon ends, put right by what comes later."""
-        return _decided(later(self.convert_due, self.known), self.converted_known, self._gone())
+        """Conversion as it came to be known: judged when the horizon ends, put right by what comes later.
+
+        Only an accepted offer converts: what a rep opens at an account after saying no is not the offer's doing.
+        """
+        converted = (self.answer == ACCEPTED) & (self.converted_known != NAT)
+        happened = np.where(converted, later(self.converted_known, self.answered), NAT)
+        return _decided(later(self.convert_due, self.known), happened, self._gone())
 
     def holdings(self) -> Decided:
         """Offers that hold their lead and a place of their rep's week: +1 when made, -1 when given back.
@@ -127,7 +137,6 @@ def read_outcomes(
 
     lead_account  (leads,) account code of each lead
     due           (o,) SLA ends, in the order of the offers table; None: computed from the configuration
-    converted     a new opportunity of enough weight, opened after the offer, within the horizon; else it advanced
     """
     offers = facts(tables, "offers")
     lead, rep = leads.find(offers["lead_id"]), reps.find(offers["rep_id"])
@@ -141,16 +150,30 @@ def read_outcomes(
     known = later(offered, seen)
     # Nothing is known of an offer before the offer is.
     answered = np.where(answer == OPEN, NAT, later(answered, known))
-    converted, converted_known, opportunity = _conversions(tables, config, offers, offered, rep, lead_account[lead])
-    won, won_known = _wins(tables, opportunity)
-    within = config.labels.converted.within.microseconds
+    within, win_within = (part.within.microseconds for part in (config.labels.converted, config.labels.won))
+    found = find_conversions(
+        tables, offers, Made(rep, lead_account[lead], offered, np.where(answer == ACCEPTED, answered, NAT), within),
+        Index("account", facts(tables, "accounts")["account_id"].to_numpy()), reps,
+        least=config.labels.converted.forecast_weight, win_within=win_within,
+    )  # fmt: skip
     return Outcomes(
         offer_id=texts(offers, "offer_id"), lead=lead, rep=rep, offered=offered, known=known,
         answer=answer, answered=answered, due=due,
-        converted=converted, converted_known=_not_before(known, converted_known), convert_due=offered + within,
-        won=won, won_known=_not_before(known, won_known), won_due=offered + config.labels.won.within.microseconds,
+        converted=found.converted, converted_known=_not_before(known, found.converted_known),
+        convert_due=offered + within, won=found.won, won_known=_not_before(known, found.won_known),
+        won_due=offered + win_within, advanced=found.advanced, attempt=_attempt(offers, lead, known),
         propensity=numbers(offers, "propensity"), policy=texts(offers, "policy"),
     )  # fmt: skip
+
+
+def _attempt(offers: pd.DataFrame, lead: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(o,) int64 how many offers the lead had with this one: as the table says, else counted."""
+    order = np.lexsort((texts(offers, "offer_id").astype(str), known, lead))
+    first = np.flatnonzero(np.diff(lead[order], prepend=-2))
+    counted = np.empty(len(lead), np.int64)
+    counted[order] = np.arange(len(lead)) - np.repeat(first, np.diff(np.append(first, len(lead)))) + 1
+    told = numbers(offers, "attempt")
+    return np.where(np.isnan(told), counted, np.nan_to_num(told)).astype(np.int64)
 
 
 def _not_before(known: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -170,101 +193,3 @@ def _due(tables: Tables, config: Config, rep: np.ndarray, offered: np.ndarray) -
         duration = config.sla.by_role.get(role[r], config.sla.accept)
         result[rows] = due(offered[rows], duration, zone[r] or config.timezone or "UTC", country[r], config.hours)
     return result
-
-
-def _conversions(
-    tables: Tables, config: Config, offers: pd.DataFrame, offered: np.ndarray, rep: np.ndarray, account: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(converted, known, row): converted_at decides; else its opportunity; else the first of rep and account."""
-    opps = facts(tables, "opportunities").reset_index(drop=True)
-    within = config.labels.converted.within.microseconds
-    explicit = instants(offers, "converted_at")
-    place = pd.Index(opps["opportunity_id"].astype(object), dtype=object)
-    named = place.get_indexer(offers["opportunity_id"].astype(object))
-    opened = instants(opps, "opened_at")
-    heavy, heavy_since = _heavy(tables, opps, config.labels.converted.forecast_weight)
-    seen = later(opened, instants(opps, "known_at"), heavy_since)
-    free = heavy & ~_claimed(named, opened, offered)
-    found = _first_new(tables, opps, opened, free, offered, rep, account, within)
-    row = np.where(offers["opportunity_id"].notna().to_numpy(), named, found)
-    at = np.maximum(row, 0)
-    if len(opps):
-        fits = (row >= 0) & heavy[at] & (opened[at] > offered)
-        opp_at = np.where(fits, opened[at], NAT)
-        opp_seen = np.where(fits, seen[at], NAT)
-    else:
-        opp_at = opp_seen = np.full(len(offers), NAT, np.int64)
-    decided = explicit != NAT
-    converted = np.where(decided, explicit, opp_at)
-    known = np.where(decided, later(explicit, instants(offers, "known_at")), opp_seen)
-    timely = (converted != NAT) & (converted > offered) & (converted <= offered + within)
-    return np.where(timely, converted, NAT), np.where(timely, known, NAT), np.where(timely, row, -1)
-
-
-def _heavy(tables: Tables, opps: pd.DataFrame, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """(p,) whether an opportunity ever had the least forecast weight, and since when history says so (NAT: always).
-
-    A weight lost later (a lost deal's 0) does not undo the conversion; a null weight passes.
-    """
-    heavy = ~(numbers(opps, "forecast_weight") < least)
-    since = np.full(len(opps), NAT, np.int64)
-    # CRMs set the weight of a lost deal to 0: without a history it tells of the end, not of what was once forecast.
-    ended = np.isin(texts(opps, "outcome").astype(str), ("lost", "no_decision"))
-    changes = facts(tables, "changes")
-    told = (changes["table_name"] == "opportunities") & (changes["column_name"] == "forecast_weight")
-    rows = changes[told & changes["value"].notna()]
-    if not len(rows):
-        return heavy | ended, since
-    reached = pd.to_numeric(rows["value"]).to_numpy(dtype=np.float64) >= least
-    at = later(instants(rows, "valid_from"), instants(rows, "known_at"))
-    row = pd.Index(opps["opportunity_id"].astype(object), dtype=object).get_indexer(rows["row_id"].astype(object))
-    ended[row[row >= 0]] = False
-    first = pd.Series(at[reached & (row >= 0)]).groupby(row[reached & (row >= 0)]).min()
-    since[first.index.to_numpy(dtype=np.int64)] = first.to_numpy(dtype=np.int64)
-    heavy[first.index.to_numpy(dtype=np.int64)] = True
-    return heavy | ended, since
-
-
-def _claimed(named: np.ndarray, opened: np.ndarray, offered: np.ndarray) -> np.ndarray:
-    """(p,) whether an offer names the opportunity as its own conversion: then it is no other offer's."""
-    claimed = np.zeros(len(opened), dtype=bool)
-    says = np.flatnonzero(named >= 0)
-    claimed[named[says][opened[named[says]] > offered[says]]] = True
-    return claimed
-
-
-def _first_new(
-    tables: Tables, opps: pd.DataFrame, opened: np.ndarray, heavy: np.ndarray,
-    offered: np.ndarray, rep: np.ndarray, account: np.ndarray, within: int,
-) -> np.ndarray:  # fmt: skip
-    """(o,) row of the first opportunity of the same account and rep that opened after the offer, -1: none."""
-    if not len(opps):
-        return np.full(len(offered), -1, np.int64)
-    accounts = Index("account", facts(tables, "accounts")["account_id"].to_numpy())
-    reps = Index("rep", facts(tables, "reps")["rep_id"].to_numpy())
-    owner = accounts.find(opps["account_id"]) * max(len(reps), 1) + reps.find(opps["rep_id"])
-    rows = np.flatnonzero(heavy)
-    right = pd.DataFrame({"key": owner[rows], "opened": opened[rows], "row": rows}).sort_values("opened")
-    left = pd.DataFrame({"key": account * max(len(reps), 1) + rep, "offered": offered, "offer": np.arange(len(rep))})
-    joined = pd.merge_asof(
-        left.sort_values("offered"), right, left_on="offered", right_on="opened", by="key",
-        direction="forward", allow_exact_matches=False,
-    )  # fmt: skip
-    result = np.full(len(offered), -1, np.int64)
-    near = joined["row"].notna() & (joined["opened"] - joined["offered"] <= within)
-    result[joined.loc[near, "offer"].to_numpy()] = joined.loc[near, "row"].to_numpy(dtype=np.int64)
-    return result
-
-
-def _wins(tables: Tables, opportunity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(o,) when the offer's opportunity was won, and when that was known."""
-    opps = facts(tables, "opportunities").reset_index(drop=True)
-    if not len(opps):
-        return np.full(len(opportunity), NAT, np.int64), np.full(len(opportunity), NAT, np.int64)
-    at = np.maximum(opportunity, 0)
-    won = (opportunity >= 0) & (texts(opps, "outcome") == "won")[at]
-    closed = instants(opps, "closed_at")
-    return (
-        np.where(won, closed[at], NAT),
-        np.where(won, later(closed, instants(opps, "known_at"))[at], NAT),
-    )

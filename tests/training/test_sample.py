@@ -10,13 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.asof import NAT
 from features.book import Book
 from features.config import load_config
 from features.engine import Engine
 from features.errors import UsageError
+from features.outcomes import ACCEPTED
 from features.schema import TABLES
 from features.snapshot import read_snapshot
 from training.sample import SampleReport, sample_config, write_sample
+from training.world.life import live
+from training.world.setting import NONE, Setting
 
 END = date(2026, 3, 1)
 SMALL = {"accounts": 200, "reps": 20, "offers": 1000, "seed": 3, "end": END}
@@ -179,6 +183,22 @@ def converted_without_id(offers: pd.DataFrame, account: pd.Series, deals: pd.Dat
     keys = ["rep_id", "account_id", "opened_at"]
     found = blank.rename(columns={"converted_at": "opened_at"})[keys].merge(deals.reset_index(), on=keys)
     return list(found["opportunity_id"])
+
+
+def test_an_offer_counts_as_converted_where_the_world_converted_it_and_nowhere_else(
+    sample: tuple[Path, SampleReport],
+) -> None:
+    """However a row tells of it: by both columns, by one of them, or by naming a deal that was open already."""
+    config = load_config(sample[0] / "callsheet.yaml")
+    read = Book.of(read_snapshot(str(sample[0]), config=config), config).outcomes
+    log = live(
+        Setting(*(SMALL[k] for k in ("accounts", "reps", "offers", "seed", "end")), "rough"), lambda _: None
+    ).offers
+    place = np.argsort(read.offer_id.astype(str))
+    yes = read.answer[place] == ACCEPTED
+    np.testing.assert_array_equal(yes & (read.converted[place] != NAT), log.converted != NONE)
+    np.testing.assert_array_equal(read.attempt[place], log.attempt)
+    assert (read.advanced & (read.answer == ACCEPTED)).sum() > 5
 
 
 def test_changes_begin_with_the_value_of_the_first_day(tables: dict[str, pd.DataFrame]) -> None:
