@@ -47,7 +47,7 @@ class Opened:
         """Read the table; `least` is the forecast weight from which an opportunity counts."""
         frame = facts(tables, "opportunities")
         # In the order of their ids, so that among equals the order of the file does not decide.
-        frame = frame.iloc[np.argsort(frame["opportunity_id"].astype(str), kind="stable")].reset_index(drop=True)
+        frame = frame.iloc[np.argsort(texts(frame, "opportunity_id").astype(str), kind="stable")].reset_index(drop=True)
         heavy, since = _heavy(tables, frame, least)
         return cls(
             id=pd.Index(frame["opportunity_id"].astype(object), dtype=object),
@@ -122,7 +122,7 @@ class _Search:
         self.opps, self.made, self.key = opps, made, key
         self.said = instants(offers, "converted_at")
         self.names = offers["opportunity_id"].notna().to_numpy()
-        self.rank = np.argsort(np.argsort(offers["offer_id"].astype(str), kind="stable"))
+        self.rank = np.argsort(np.argsort(texts(offers, "offer_id").astype(str), kind="stable"))
         self.named = opps.rows(offers["opportunity_id"])
 
     @cached_property

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.asof import NAT
+from features.book import Book
 from features.outcomes import Outcomes
 from tests.features.small_crm import T, day, micros
 from tests.features.test_outcomes import book, converted, offer, opportunity, tally
@@ -193,3 +194,14 @@ def test_the_order_of_rows_decides_nothing(seed: int) -> None:
     other = outcomes([log[i] for i in mixed], opportunities=[opps[j] for j in rng.permutation(4)])
     for name in ("converted", "won", "advanced", "attempt"):
         np.testing.assert_array_equal(getattr(other, name), getattr(plain, name)[mixed])
+
+
+def test_tables_that_are_part_of_a_longer_one_read_the_same() -> None:
+    log = [accepted(f"O{i}", i) for i in range(4)]
+    opps = [opportunity(opportunity_id=f"P{i}", opened_at=day(9 + i)) for i in range(2)]
+    made = book(log, opportunities=opps)
+    tables = dict(made.tables)
+    for name in ("offers", "opportunities"):
+        tables[name] = tables[name].set_index(np.arange(len(tables[name])) + 7)
+    again = Book(tables, made.config, made.now).outcomes
+    np.testing.assert_array_equal(again.converted, made.outcomes.converted)
