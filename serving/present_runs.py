@@ -11,12 +11,38 @@ from rich.text import Text
 from training.compare import Compared
 from training.contestants import RANKER
 from training.gate import PRIMARY, Verdict
+from training.label_counts import LabelCounts
 from training.results import HEADLINES, Row
 
 #: Characters from which a terminal shows every headline.
 WIDE = 120
 
 Interval = tuple[float, float | None, float | None]
+
+
+def show_counts(counts: LabelCounts, screen: Console) -> None:
+    """What each rule made of the offers, and what those that are left teach and test."""
+    table = _grid("The offers, and what each rule made of them")
+    table.add_column("")
+    table.add_column("offers", justify="right")
+    table.add_column("")
+    for rule, offers, meaning in counts.lines():
+        whole = rule in ("offers", "examples")
+        table.add_row(
+            Text(rule if whole else f"  {rule}"), f"{offers:,}", Text(meaning), style="bold" if whole else None
+        )
+    screen.print(table)
+    screen.print()
+    table = _grid("What they teach and test")
+    table.add_column("")
+    for block in counts.blocks:
+        table.add_column(block, justify="right")
+    for what in next(iter(counts.blocks.values())):
+        numbers = [known[what] for known in counts.blocks.values()]
+        if any(numbers):
+            table.add_row(what, *(f"{n:,}" if n else "–" for n in numbers))
+    screen.print(table)
+    screen.print()
 
 
 def show_recipes(rows: Sequence[Row], said: str, beaten: bool, screen: Console) -> None:

@@ -35,6 +35,7 @@ class Examples:
     offered … won_due  (n,) int64 microseconds; NAT: it did not happen
     answer     (n,) codes of features.outcomes
     account    (n,) int64 account code, the cluster of every interval
+    attempt    (n,) int64, 1: the lead's first offer; advanced (n,) bool: only an opportunity open already moved on
     region, week  (n,) int64 what competed with what
     slices     n rows, one category column for each way of cutting the test rows up
     counts     rule -> rows: how many offers there were, what took some out, how many are left
@@ -51,6 +52,8 @@ class Examples:
     convert_due: np.ndarray
     won_known: np.ndarray
     won_due: np.ndarray
+    attempt: np.ndarray
+    advanced: np.ndarray
     account: np.ndarray
     market: np.ndarray
     region: np.ndarray
@@ -170,6 +173,7 @@ def gather(book: Book, engine: Engine) -> Examples:
         answer=log.answer[rows], answered=log.answered[rows],
         converted_known=log.converted_known[rows], convert_due=log.convert_due[rows],
         won_known=log.won_known[rows], won_due=log.won_due[rows],
+        attempt=log.attempt[rows], advanced=log.advanced[rows],
         account=account, market=wall(book, engine.config).market.judge(lead, at)[1],
         region=book.accounts.region[account],
         week=iso_week_start(at, "UTC") // DAY,

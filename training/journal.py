@@ -41,7 +41,7 @@ def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tup
         model_id = store.log_product(run, record.folder, *_example(record), facts)
         run.metrics(_metrics(record) | {f"seconds/{name}": s for name, s in seconds.items()})
         run.frame(ARTIFACT, record.pool.frame())
-        run.text("counts.json", json.dumps(record.counts, indent=1))
+        run.text("counts.json", json.dumps(record.counts.flat, indent=1))
         learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
         run.text(reference.ARTIFACT, learned.text)
         run.text("card.json", json.dumps(record.product.card, indent=1))
@@ -73,16 +73,20 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _facts(record: Record) -> dict[str, str]:
-    counts, pool, board = record.counts, record.pool, record.pool.board
-    taken = [f"{n:,} {what}" for what, n in record.examples.counts.items() if n and not what.startswith("kept")]
+    counts, pool, board = record.counts.blocks, record.pool, record.pool.board
+    train, calibrate = counts["train"], counts["calibrate"]
     heads = record.product.card["heads"]
     accounts = len(np.unique(pool.account))
     return {
-        "Data": f"{', '.join(taken)}; facts to {record.until}.",
+        "Data": f"{record.counts.words()} Facts to {record.until}.",
         "Test": f"{len(pool):,} offers of {accounts:,} accounts in {len(board.size):,} groups (market, region, week), "
         f"made after the cuts of {', '.join(cut.day for cut in record.cuts)}.",
         "Outcomes": f"{int(board.accepted.sum()):,} of them accepted, {int(board.converted.sum()):,} converted.",
-        "Product": f"refitted on {counts['train: offers']:,} offers, calibrated on {counts['calibrate: offers']:,}.",
+        "Product": f"refitted on {train['offers']:,} offers: {train['answer known']:,} teach accepting "
+        f"({train['accepted']:,} accepted), {train['conversion known']:,} converting ({train['converted']:,} did), "
+        f"{train['younger than the horizon']:,} younger ones as much as {train['worth, in offers past it']:,} of them. "
+        f"Calibrated on {calibrate['answer known']:,} answers and on {calibrate['conversion known']:,} offers of which "
+        "it is known whether they converted.",
         "Heads": "; ".join(f"{name}: {_state(head)}" for name, head in heads.items()) + ".",
     }
 

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from features.config import Config
 from features.snapshot import Snapshot
 from models.product import Product
 from models.recipe import Recipe
-from training.blocks import Block, Cut
+from training.blocks import Cut
 from training.bootstrap import Draw
 from training.contestants import RANKER, RULES, Contestant
 from training.evaluate import Measured, evaluate
 from training.examples import Examples
+from training.label_counts import LabelCounts
 from training.pool import Pool
 from training.reliability import Reliability
 from training.results import Row
@@ -54,13 +53,9 @@ class Record:
     folder: Path
 
     @cached_property
-    def counts(self) -> dict[str, int]:
-        """How many offers each rule took, and what is left for each head at the final cut."""
-        found = dict(self.examples.counts)
-        for name, block in (("train", self.final.train), ("calibrate", self.final.calibrate)):
-            found |= {f"{name}: {what}": n for what, n in _outcomes(block).items()}
-        found["test"] = len(self.pool)
-        return found
+    def counts(self) -> LabelCounts:
+        """How many offers each rule took, and what the rest teach and test."""
+        return LabelCounts.of(self.examples, self.final, self.cuts)
 
     @property
     def until(self) -> str:
@@ -81,13 +76,3 @@ class Record:
             ours, rules = (evaluate(board, self.pool.said[key].take(rows), draw) for key in (RANKER, RULES))
             found[column, value] = Part(len(rows), ours, rules)
         return found
-
-
-def _outcomes(block: Block) -> dict[str, int]:
-    labels = block.labels
-    return {
-        "offers": len(block),
-        "answer known": int(np.isfinite(labels.accepted).sum()), "accepted": int(np.nansum(labels.accepted)),
-        "conversion known": int(np.isfinite(labels.converted).sum()), "converted": int(np.nansum(labels.converted)),
-        "win known": int(np.isfinite(labels.won).sum()), "won": int(np.nansum(labels.won)),
-    }  # fmt: skip

@@ -25,6 +25,7 @@ from training.contestants import Contestant, contestants
 from training.evaluate import Predictions, evaluate
 from training.examples import Examples, gather
 from training.journal import write_run
+from training.label_counts import LabelCounts
 from training.pool import REPLICATES, Pool
 from training.record import Record
 from training.results import Row, not_beaten, sentence, table
@@ -43,7 +44,7 @@ class TrainResult:
     content_hash  of the product; model_dir: its files, HOME/models/<content_hash>
     table         every recipe beside the ranker, the ranker first, metric by metric
     sentence      what the run shows; beaten_by: recipes that the ranker does not beat by more than chance
-    counts        how many offers each rule took; seconds: where the time went
+    counts        how many offers each rule took, and what the rest teach; seconds: where the time went
     """
 
     version: str
@@ -53,7 +54,7 @@ class TrainResult:
     table: tuple[Row, ...]
     sentence: str
     beaten_by: tuple[str, ...]
-    counts: Mapping[str, int]
+    counts: LabelCounts
     seconds: Mapping[str, float]
 
 

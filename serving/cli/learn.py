@@ -52,10 +52,11 @@ def train(
     settings = config_at(config)
     known = snapshot_of(data, settings, mapping, as_of)
     from serving.listing import console
-    from serving.present_runs import show_recipes
+    from serving.present_runs import show_counts, show_recipes
     from training.train import train as fit
 
     result = fit(known, settings, home, recipe=recipe, seed=seed, source=data)
+    show_counts(result.counts, console())
     show_recipes(result.table, result.sentence, not result.beaten_by, console())
     passed = not release or _promote(home, db, settings, version=result.version)
     typer.echo(f"model {result.version} run {result.run_id}")

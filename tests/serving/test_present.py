@@ -8,10 +8,13 @@ import json
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from features.eligibility import RULES
 from serving.listing import FORMATS, console, show
 from serving.present import REFUSED, RUNGS, Names, refusals, show_answer
+from serving.present_runs import show_counts
+from training.label_counts import MEANING, LabelCounts
 
 ROWS = [
     {"id": "0110", "n": 12_000, "share": 0.123456789, "note": None, "rows": [1, 2, 3]},
@@ -102,3 +105,19 @@ def test_where_rules_rank_it_says_so_and_shows_no_chance() -> None:
 def test_nobody_is_an_answer_too() -> None:
     assert "Nobody may take it." in _shown(_answer(items=[]))
     assert refusals({"candidates": 4, "refused": {}}) == "4 looked at, none refused."
+
+
+def test_the_account_of_the_offers_fits_a_terminal() -> None:
+    log = {"offers": 123_456, "left out: buyer": 12, "kept although: territory": 3, "examples": 9} | {
+        rule: 12_345 for rule in MEANING if ":" not in rule and rule not in ("left out", "kept although")
+    }
+    known = {"offers": 9, "accepted": 3, "worth, in offers past it": 0, "won": 0}
+    screen = Console(width=80, record=True)
+    with screen.capture() as shown:
+        show_counts(LabelCounts(log, {"train": known, "calibrate": known, "test": known | {"won": 1}}), screen)
+    lines = shown.get().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert not any("…" in line for line in lines)
+    assert any(line.split()[:5] == ["against", "a", "rep's", "filters", "3"] for line in lines)
+    assert any(line.split() == ["won", "–", "–", "1"] for line in lines)
+    assert not any("worth" in line for line in lines)
