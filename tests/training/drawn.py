@@ -38,6 +38,7 @@ def draw_examples(seed: int = 0, n: int = 3000, days: int = 420, horizon: int = 
     return Examples(
         matrix=pairs, offer_id=ids, offered=offered, known=offered, due=due, answer=answer, answered=answered,
         converted_known=converted, convert_due=offered + horizon * DAY, won_known=won, won_due=offered + 365 * DAY,
-        attempt=np.ones(n, np.int64), advanced=np.zeros(n, bool), account=rng.integers(0, n // 5, n), market=np.zeros(n, np.int64), region=rng.integers(0, 4, n),
+        attempt=np.ones(n, np.int64), advanced=np.zeros(n, bool),
+        account=rng.integers(0, n // 5, n), market=np.zeros(n, np.int64), region=rng.integers(0, 4, n),
         week=iso_week_start(offered, "UTC") // DAY, slices=slices, counts={"offers": n, "examples": n},
     )  # fmt: skip
