@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from features.account import ACCOUNT
 from features.behaviour import BEHAVIOUR
+from features.canary import canaries
 from features.declare import Family, Feature
 from features.fit import FIT
 from features.graph_family import GRAPH
@@ -17,7 +18,8 @@ from features.timing import TIMING
 FAMILIES: tuple[Family, ...] = (FIT, REP, ACCOUNT, TIMING, GRAPH, BEHAVIOUR)
 FEATURES: tuple[Feature, ...] = tuple(feature for family in FAMILIES for feature in family.features)
 COLUMNS: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-BY_NAME: dict[str, Feature] = {feature.name: feature for feature in FEATURES}
+#: What a column of a model may be: a feature, or a canary, which no engine computes and no released model has.
+BY_NAME: dict[str, Feature] = {feature.name: feature for feature in (*FEATURES, *canaries(FEATURES))}
 
 #: Twelve digits of the hash of what the columns are and mean; sentences may change without a new version.
 FEATURE_VERSION = hashlib.sha256(

@@ -200,7 +200,8 @@ def fit_product(
         heads = _heads(recipe, taught, calibrate, calibrate_labels)
         product = Product(contract, taught.stack, heads, {})
         share = behaviour_share(product, train)
-        if share <= recipe.behaviour.share or attempt == HOLDS:
+        # An ablation without fit has nothing that behaviour could be held against.
+        if share <= recipe.behaviour.share or attempt == HOLDS or "fit" in recipe.drop:
             break
         held = held.but(behaviour=_harder(held.behaviour))
     card = _card(recipe, held, taught, heads, train, labels, calibrate_labels, share) | {"about": dict(about or {})}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from features.catalogue import FAMILIES
 from features.matrix import Matrix
 from models.baselines import BASELINES, RULES_BASELINE
 from models.labels import Labels
@@ -15,7 +16,8 @@ from models.scores import Scores
 
 RANKER = "ranker"
 RULES = RULES_BASELINE
-ABLATIONS = ("graph", "timing", "behaviour")
+#: Families that the recipe is also fitted without, to tell what each is worth.
+ABLATIONS = tuple(family.name for family in FAMILIES)
 TITLES = {
     RANKER: "Callsheet ranker",
     RULES: "Rules: owner, else territory",
@@ -26,8 +28,11 @@ TITLES = {
     "rep_past_rate": "Rep's past rate",
     "logistic": "Logistic regression",
     "pointwise_lightgbm": "Pointwise LightGBM",
-    "without_graph": "Ranker without the contact graph",
+    "without_fit": "Ranker without fit",
+    "without_rep": "Ranker without the rep",
+    "without_account": "Ranker without the account",
     "without_timing": "Ranker without timing",
+    "without_graph": "Ranker without the contact graph",
     "without_behaviour": "Ranker without behaviour",
 }
 NOTES = {
@@ -39,8 +44,11 @@ NOTES = {
     "rep_past_rate": "The rep with the best (shrunk) record so far, whatever the lead.",
     "logistic": "Logistic regression on the same features.",
     "pointwise_lightgbm": "LightGBM that predicts each outcome by itself, without groups, start or pooling.",
-    "without_graph": "The same recipe, not told of the contact graph: the difference is what the graph is worth.",
+    "without_fit": "The same recipe, not told who asks for what: the difference is what fit is worth.",
+    "without_rep": "The same recipe, not told who the rep is and how it went so far: the difference is its worth.",
+    "without_account": "The same recipe, not told how the account stands: the difference is what that is worth.",
     "without_timing": "The same recipe, not told of meetings and touches: the difference is what timing is worth.",
+    "without_graph": "The same recipe, not told of the contact graph: the difference is what the graph is worth.",
     "without_behaviour": "The same recipe, not told what contacts did: the difference is what behaviour is worth.",
 }
 
@@ -74,6 +82,8 @@ def contestants(recipe: Recipe) -> tuple[Contestant, ...]:
     made = [Contestant(RANKER, "ranker", _product(recipe)), Contestant(RULES, "rules", _baseline(RULES))]
     made += [Contestant(name, "baseline", _baseline(name)) for name in BASELINES if name != RULES]
     for family in ABLATIONS:
+        if family in recipe.drop:
+            continue
         less = recipe.but(drop=tuple(sorted({*recipe.drop, family})))
         made.append(Contestant(f"without_{family}", "ablation", _product(less)))
     return tuple(made)

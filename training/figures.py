@@ -40,9 +40,9 @@ def figures(record: Record) -> dict[str, Figure]:
     whole = record.measured[RANKER].value.get(PRIMARY, np.nan)
     made["metric_by_slice"] = plots.slices(HEADLINES[PRIMARY], by_slice, titles[RANKER], titles[RULES])
     if np.isfinite(whole):
-        others = [one for one in record.order if one.kind == "ablation"]
         made["baselines_compared"] = _compared(record, "Does the ranker beat what is simpler?", rivals(record.order))
-        made["families_compared"] = _compared(record, "What is each family of features worth?", others)
+    made["families_worth"] = plots.families(record.worth.families, HEADLINES[PRIMARY])
+    made["importance"] = plots.importance(record.worth.features, record.worth.canaries, HEADLINES[PRIMARY])
     return made | _explained(record)
 
 
@@ -86,11 +86,6 @@ def _explained(record: Record) -> dict[str, Figure]:
     rows = record.cuts[-1].test.rows[-EXPLAINED:]
     matrix = record.examples.matrix.take(rows)
     pushed = record.product.contributions(matrix).values
-    size = np.abs(pushed).mean(axis=0)
     words = [BY_NAME[name].kind == "category" for name in matrix.columns]
     known = np.where(np.array(words), np.nan, matrix.values)
-    family = {name: BY_NAME[name].family for name in matrix.columns}
-    return {
-        "importance": plots.importance(dict(zip(matrix.columns, size.tolist(), strict=True)), family),
-        "contributions": plots.contributions(pushed, known, matrix.columns),
-    }
+    return {"contributions": plots.contributions(pushed, known, matrix.columns)}

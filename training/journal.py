@@ -44,6 +44,8 @@ def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tup
         run.text("counts.json", json.dumps(record.counts.flat, indent=1))
         learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
         run.text(reference.ARTIFACT, learned.text)
+        run.text("feature_report.json", json.dumps(record.worth.as_json(), indent=1))
+        run.text("feature_report.csv", record.worth.frame().to_csv(index=False))
         run.text("card.json", json.dumps(record.product.card, indent=1))
         run.text("baselines.csv", pd.DataFrame([row.as_dict() for row in record.rows]).to_csv(index=False))
         run.figures(figures(record))
@@ -122,6 +124,7 @@ def _metrics(record: Record) -> dict[str, float]:
             "high": promise.share.high,
         }
         found |= {f"threshold/accept_one_in_three/{name}": value for name, value in named.items()}
+    found |= record.worth.metrics()
     share = record.product.card["behaviour"]["share"]
     found["behaviour_share"] = float("nan") if share is None else float(share)
     for one in record.order[1:]:

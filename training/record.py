@@ -16,6 +16,7 @@ from training.bootstrap import Draw
 from training.contestants import RANKER, RULES, Contestant
 from training.evaluate import Measured, evaluate
 from training.examples import Examples
+from training.feature_report import FeatureReport
 from training.label_counts import LabelCounts
 from training.pool import Pool
 from training.reliability import Reliability
@@ -51,6 +52,7 @@ class Record:
     rows: Sequence[Row]
     product: Product
     folder: Path
+    worth: FeatureReport
 
     @cached_property
     def counts(self) -> LabelCounts:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -17,19 +16,23 @@ from features.asof import DAY
 from features.book import Book
 from features.config import Config
 from features.engine import Engine
+from features.matrix import Matrix
 from features.snapshot import Snapshot
 from models.product import Product, fit_product
 from models.recipe import Recipe
 from training.blocks import CUTS, Cut, day_of, final_cut, log_end, rolling_cuts
-from training.contestants import Contestant, contestants
+from training.canary import Canaries, fly, shadowed, with_canaries
+from training.contestants import RANKER, Contestant, contestants
 from training.evaluate import Predictions, evaluate
 from training.examples import Examples, gather
+from training.feature_report import FeatureReport, report
 from training.journal import write_run
 from training.label_counts import LabelCounts
 from training.pool import REPLICATES, Pool
 from training.record import Record
 from training.results import Row, not_beaten, sentence, table
 from training.tracking import Store
+from training.worth import Trial, joined, pushes
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +104,8 @@ def train(
     clock = Clock()
     with clock.part("features"):
         book = Book.of(snapshot, config)
-        examples = gather(book, Engine(book, config))
+        engine = Engine(book, config)
+        examples = gather(book, engine)
         now = log_end(examples, config, book.now)
         if now < book.now - 28 * DAY:
             log.warning(
@@ -111,20 +115,27 @@ def train(
         rolling = rolling_cuts(examples, config, now, cuts)
         last = final_cut(examples, config, now)
     order = contestants(chosen)
-    with _bar(progress, len(order) * len(rolling) + 1) as tick:
-        pool = _run(order, examples, rolling, clock, tick)
+    with _bar(progress, (len(order) + 1) * len(rolling) + 2) as tick:
+        pool, models = _run(order, examples, rolling, clock, tick)
         tick(f"{order[0].title}, on all data")
         with clock.part("fits"):
             product = _refit(chosen, examples, last, snapshot)
+        draw = pool.draw(seed, replicates)
+        trial = Trial(models, [examples.matrix.take(cut.test.rows) for cut in rolling], pool, draw)
+        with clock.part("canaries"):
+            canaries = _canaries(chosen, examples, rolling, trial, engine, tick)
+        tick("What each feature is worth")
+        with clock.part("worth"):
+            worth = _worth(order, rolling, trial, engine, canaries, chosen)
     folder = home.resolve() / "models" / product.content_hash
     product.save(folder)
     with clock.part("metrics"):
-        draw = pool.draw(seed, replicates)
         measured = {name: evaluate(pool.board, said, draw) for name, said in pool.said.items()}
     rows = table(order, measured)
     record = Record(
         snapshot=snapshot, config=config, recipe=chosen, seed=seed, source=source, examples=examples, cuts=rolling,
         final=last, order=order, pool=pool, draw=draw, measured=measured, rows=rows, product=product, folder=folder,
+        worth=worth,
     )  # fmt: skip
     begun = perf_counter()
     run_id, version = write_run(Store(home), record, clock.seconds)
@@ -136,8 +147,11 @@ def train(
     )  # fmt: skip
 
 
-def _run(order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], clock: Clock, tick: Tick) -> Pool:
-    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows."""
+def _run(
+    order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], clock: Clock, tick: Tick
+) -> tuple[Pool, list[Product]]:
+    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows; the rankers."""
+    models: list[Product] = []
     said: dict[str, list[Predictions]] = {one.key: [] for one in order}
     for cut in cuts:
         with clock.part("features"):
@@ -147,14 +161,40 @@ def _run(order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], c
             tick(f"{one.title}, as of {cut.day}")
             with clock.part("fits"):
                 fitted = one.fit(train_rows, cut.train.labels, calibrate_rows, cut.calibrate.labels)
+            if isinstance(fitted, Product) and one.key == RANKER:
+                models.append(fitted)
             with clock.part("metrics"):
                 scores = fitted.predict(test_rows)
                 said[one.key].append(Predictions(scores.score, scores.p_accept, scores.p_convert))
-    joined = {
-        key: Predictions(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "p_accept", "p_convert")))
-        for key, parts in said.items()
-    }
-    return replace(Pool.of(examples, cuts), said=joined)
+    return replace(Pool.of(examples, cuts), said={key: joined(parts) for key, parts in said.items()}), models
+
+
+def _canaries(
+    recipe: Recipe, examples: Examples, cuts: Sequence[Cut], trial: Trial, engine: Engine, tick: Tick
+) -> Canaries:
+    """The recipe fitted once more at each cut, with columns that can tell nothing."""
+
+    def fit(matrix: Matrix, cut: Cut) -> Product:
+        tick(f"The ranker with canaries, as of {cut.day}")
+        return fit_product(
+            recipe, matrix.take(cut.train.rows), cut.train.labels,
+            matrix.take(cut.calibrate.rows), cut.calibrate.labels,
+        )  # fmt: skip
+
+    matrix = examples.matrix
+    before = engine.matrix(matrix.lead_id, matrix.rep_id, matrix.as_of - DAY)
+    shadows = shadowed(matrix, before, pushes(trial).mean(axis=0))
+    return fly(fit, with_canaries(matrix, before, shadows, recipe.seed), cuts, trial, recipe.seed)
+
+
+def _worth(
+    order: Sequence[Contestant], cuts: Sequence[Cut], trial: Trial, engine: Engine, canaries: Canaries, recipe: Recipe
+) -> FeatureReport:
+    dropped = {
+        one.key.removeprefix("without_"): trial.pool.said[one.key] for one in order if one.kind == "ablation"
+    }  # fmt: skip
+    days = [cut.day for cut in cuts]
+    return report(trial, dropped, days, engine, canaries, recipe.drop, recipe.seed)
 
 
 def _refit(recipe: Recipe, examples: Examples, cut: Cut, snapshot: Snapshot) -> Product:

@@ -113,7 +113,9 @@ def test_behaviour_is_held_to_its_share(train: Drawn, calibrate: Drawn, tiny: Re
     assert held.card["behaviour"]["share"] == behaviour_share(held, train.matrix)
     none = fit(tiny.but(drop=("behaviour",)), train, calibrate)
     assert behaviour_share(none, train.matrix) == 0.0
-    assert behaviour_share(fit(tiny.but(drop=("fit",)), train, calibrate), train.matrix) == np.inf
+    without_fit = fit(tiny.but(drop=("fit",)), train, calibrate)
+    assert behaviour_share(without_fit, train.matrix) == np.inf
+    assert without_fit.card["behaviour"]["held"] == tiny.behaviour.model_dump()
 
 
 def test_a_family_that_is_left_out_changes_no_score(train: Drawn, calibrate: Drawn, later: Drawn, tiny: Recipe) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.catalogue import COLUMNS, FAMILIES, families
 from features.config import Config, load_config
 from features.errors import NotEnoughData, UsageError
 from features.snapshot import Snapshot, read_snapshot
@@ -29,7 +30,7 @@ from training.train import TrainResult, train
 
 PLOTS = (
     "calibration_accept_by_slice", "calibration_convert_by_slice", "threshold",
-    "baselines_compared", "calibration", "contributions", "cumulative_gain", "families_compared", "importance",
+    "baselines_compared", "calibration", "contributions", "cumulative_gain", "families_worth", "importance",
     "metric_by_slice",
 )  # fmt: skip
 
@@ -105,6 +106,32 @@ def test_the_charts_and_tables_are_there(trained: Trained) -> None:
     assert counts["examples"] + counts["withdrawn"] + counts["reassigned"] <= counts["offers"]
     assert counts["train: offers"] > counts["calibrate: offers"] > 0
     assert len(pd.read_csv(trained.run.read("baselines.csv"))) == len(trained.result.table)
+
+
+def test_the_feature_report_holds_every_family_feature_and_canary(trained: Trained) -> None:
+    told = json.loads(trained.run.read("feature_report.json").read_text())
+    table = pd.read_csv(trained.run.read("feature_report.csv"))
+    assert {row["name"] for row in told["families"]} == set(families())
+    assert {row["name"] for row in told["features"]} == set(COLUMNS)
+    assert table.groupby("what").size().to_dict() == {"family": len(FAMILIES), "feature": len(COLUMNS), "canary": 2}
+    for row in told["families"]:
+        assert sum(row["shares"]) > 0
+        assert row["cost_ms"] > 0
+        assert row["dropped"]["lost"].keys() == row["permuted"]["lost"].keys() >= {PRIMARY, "log_loss_convert"}
+    assert sum(row["cost_ms"] for row in told["features"]) == pytest.approx(
+        sum(row["cost_ms"] for row in told["families"])
+    )
+    assert [row["name"] for row in told["features"] if row["permuted"]] == [r["name"] for r in told["features"][:20]]
+    assert all(0 <= row["known"] <= 1 for row in told["features"])
+    assert -1 <= told["agreement"] <= 1
+    metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
+    graph = next(row for row in told["families"] if row["name"] == "graph")
+    for way in ("dropped", "permuted"):
+        spelled = [metrics[f"family/graph/{way}{end}"] for end in ("", "_low", "_high")]
+        assert spelled == pytest.approx(graph[way]["lost"][PRIMARY])
+    assert metrics["family/graph/dropped"] == pytest.approx(metrics[f"difference/without_graph/{PRIMARY}"])
+    assert metrics["canary/singing"] == len(told["canaries"]["singing"])
+    assert metrics["canary/noise/place"] == told["canaries"]["kinds"]["noise"]["place"]
 
 
 def test_what_was_tested_can_be_judged_again_from_the_run(trained: Trained) -> None:

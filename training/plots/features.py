@@ -1,46 +1,122 @@
-"""Charts of the features: what the model looks at, and which way each pushes."""
+"""Charts of the features: what each is worth, what the model looks at, and which way each pushes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.stats import rankdata
 
-from training.plots.canvas import INK, QUIET, name_axes, palette, sheet
+from training.canary import Canaries
+from training.feature_report import FamilyRow, FeatureRow
+from training.gate import PRIMARY
+from training.plots.canvas import (
+    BAD,
+    GOOD,
+    INK,
+    QUIET,
+    THEIRS,
+    dot,
+    name_axes,
+    name_rows,
+    palette,
+    sheet,
+)
+from training.worth import Worth
 
 
-def importance(values: Mapping[str, float], families: Mapping[str, str]) -> Figure:
-    """Share of each feature, and of each family, in what the model's trees and linear parts make of the data."""
-    total = sum(values.values()) or 1.0
-    ranked = sorted(values.items(), key=lambda item: -item[1])
-    by_family: dict[str, float] = {}
-    for name, value in ranked:
-        by_family[families[name]] = by_family.get(families[name], 0.0) + value / total
-    colours = palette(sorted(set(families.values())))
-    figure, (left, right) = sheet(
-        "What does the model look at?",
-        "Mean size of each feature's push on a score over the test offers, as a share of all. Colour: its family.",
-        11, 6.6, 2,
+def families(rows: Sequence[FamilyRow], metric: str) -> Figure:
+    """What each family is worth in each way, its share of the pushes at each cut, and what it costs.
+
+    rows  of the feature report; metric: what PRIMARY is called
+    """
+    order = sorted(rows, key=lambda row: np.mean(row.shares))
+    figure, axes = sheet(
+        "What is each family of features worth?",
+        "What is lost without it: right of 0 it helps, clear of 0 by more than chance (95 %). Small dots: each cut.",
+        15, 0.5 * len(order) + 2.2, 6,
     )  # fmt: skip
-    top = ranked[:20][::-1]
-    left.barh(
-        [n for n, _ in top], [v / total for _, v in top], color=[colours[families[n]] for n, _ in top], height=0.7
+    panels = (
+        (f"Fitted without it:\n{metric}", "dropped", PRIMARY),
+        ("Fitted without it:\nlog loss of p_convert", "dropped", "log_loss_convert"),
+        (f"Its values mixed up:\n{metric}", "permuted", PRIMARY),
+        ("Its values mixed up:\nlog loss of p_convert", "permuted", "log_loss_convert"),
     )
-    groups = sorted(by_family.items(), key=lambda item: item[1])
-    right.barh([n for n, _ in groups], [v for _, v in groups], color=[colours[n] for n, _ in groups], height=0.6)
-    for place, (_, value) in enumerate(groups):
-        right.text(value, place, f"  {value:.0%}", va="center", fontsize=9.5, color=INK)
-    right.set_xlim(0, max(by_family.values(), default=1) * 1.15)
-    for ax, title in ((left, f"The {len(top)} largest features"), (right, "Families")):
-        ax.xaxis.set_major_formatter(PercentFormatter(1, 0))
-        ax.xaxis.set_major_locator(MultipleLocator(0.01 if ax is left and ax.get_xlim()[1] < 0.1 else 0.05))
-        ax.grid(axis="y", visible=False)
-        ax.tick_params(axis="y", labelcolor=INK)
-        name_axes(ax, "share of all pushes", "", title)
+    for ax, (title, way, measure) in zip(axes, panels, strict=False):
+        for place, row in enumerate(order):
+            _lost(ax, place, getattr(row, way), measure)
+        ax.axvline(0, color=QUIET, linewidth=1)
+        name_axes(ax, "", "", title)
+    colours = palette(sorted(row.name for row in rows))
+    for place, row in enumerate(order):
+        _shares(axes[4], place, row.shares, colours[row.name])
+        axes[5].barh(place, row.cost_ms, color=THEIRS, height=0.5)
+    axes[4].xaxis.set_major_formatter(PercentFormatter(1, 0))
+    name_axes(axes[4], "", "", "Share of\nall pushes")
+    name_axes(axes[5], "", "", "ms for\n1,000 pairs")
+    name_rows(axes, [row.name for row in order])
+    for ax in axes:
+        ax.title.set_fontsize(10)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     return figure
+
+
+def importance(rows: Sequence[FeatureRow], canaries: Canaries | None, metric: str) -> Figure:
+    """The strongest features and the canaries: share of the pushes at each cut, what is lost mixed up, what each costs.
+
+    rows  of the feature report, the strongest first
+    """
+    shown = [row for row in rows if row.permuted is not None]
+    lines: list[tuple[str, str, tuple[float, ...], Worth | None, float]] = [
+        (row.name, row.family, row.shares, row.permuted, row.cost_ms) for row in shown
+    ]
+    for name, kind in canaries.kinds.items() if canaries else ():
+        words = "noise (mean of one)" if name == "noise" else "the day before (mean of one)"
+        lines.append((f"canary: {words}", "", (kind.share,), kind.permuted, np.nan))
+    lines.sort(key=lambda line: float(np.mean(line[2])))
+    figure, axes = sheet(
+        "What does the model look at?",
+        "Share in what pushes scores, a small dot for each cut; what is lost when values are mixed up. Colour: family.",
+        14, 0.3 * len(lines) + 2.0, 4,
+    )  # fmt: skip
+    colours = palette(sorted({row.family for row in rows})) | {"": BAD}
+    for place, (_, family, shares, permuted, cost) in enumerate(lines):
+        _shares(axes[0], place, shares, colours[family])
+        _lost(axes[1], place, permuted, PRIMARY)
+        _lost(axes[2], place, permuted, "log_loss_convert")
+        axes[3].barh(place, cost, color=THEIRS, height=0.6)
+    axes[0].xaxis.set_major_formatter(PercentFormatter(1, 0))
+    for ax in axes[1:3]:
+        ax.axvline(0, color=QUIET, linewidth=1)
+    name_axes(axes[0], "", "", "Share of all pushes")
+    name_axes(axes[1], "", "", f"Lost of {metric}")
+    name_axes(axes[2], "", "", "Lost of log loss of p_convert")
+    name_axes(axes[3], "", "", "ms for 1,000 pairs (block shared out)")
+    name_rows(axes, [line[0] for line in lines])
+    for label in axes[0].get_yticklabels():
+        label.set_color(BAD if label.get_text().startswith("canary") else INK)
+    used = [name for name in colours if name and any(line[1] == name for line in lines)]
+    axes[0].legend(
+        handles=[Patch(color=colours[name], label=name) for name in used], frameon=False, fontsize=9, labelcolor=INK,
+        loc="lower right",
+    )  # fmt: skip
+    return figure
+
+
+def _lost(ax: Axes, place: float, worth: Worth | None, measure: str) -> None:
+    if worth is not None and measure in worth.lost:
+        seen = worth.lost[measure]
+        dot(ax, place, seen, GOOD if seen.low > 0 else BAD if seen.high < 0 else THEIRS)
+
+
+def _shares(ax: Axes, place: float, shares: Sequence[float], colour: str) -> None:
+    ax.barh(place, float(np.mean(shares)), color=colour, height=0.6, alpha=0.85)
+    if len(shares) > 1:
+        ax.scatter(shares, [place] * len(shares), s=9, color=INK, zorder=3, alpha=0.7, linewidth=0)
 
 
 def contributions(values: np.ndarray, features: np.ndarray, names: Sequence[str], top: int = 15) -> Figure:
