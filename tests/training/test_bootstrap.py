@@ -71,6 +71,18 @@ def test_the_interval_of_a_difference_holds_the_truth_19_times_in_20() -> None:
         assert 0.90 <= held <= 0.985, metric
 
 
+def test_the_interval_of_a_lead_on_ndcg_is_no_wider_than_the_lead_is_uncertain() -> None:
+    rng, leads = np.random.default_rng(6), []
+    for _ in range(150):
+        rows, account, (good, _) = _world(rng, weeks=25, size=25)
+        other = Predictions(rng.permutation(good.score), good.p_accept, good.p_convert)
+        draw = Draw.of(account, 200)
+        leads.append(evaluate(rows, other, draw).less(evaluate(rows, good, draw), "ndcg_at_5"))
+    claimed = np.mean([lead.high - lead.low for lead in leads]) / (2 * 1.96)
+    # With a row's whole gain in place of what it is above its group's mean this is 1.19.
+    assert 0.88 <= claimed / np.std([lead.value for lead in leads]) <= 1.12
+
+
 def test_a_pair_is_surer_than_its_parts() -> None:
     rows, account, (good, bad) = _world(np.random.default_rng(5), weeks=200)
     draw = Draw.of(account, 400)
