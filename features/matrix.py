@@ -63,6 +63,16 @@ class Matrix:
             as_of=self.as_of[rows],
         )
 
+    def recoded(self, vocabulary: Vocabulary) -> Matrix:
+        """The same pairs with the codes of another vocabulary, such as another model's; what it lacks is NaN."""
+        values = self.values.copy()
+        for name, words in self.vocabulary.values.items():
+            place, column = self.columns.index(name), self.column(name)
+            known = ~np.isnan(column)
+            codes = vocabulary.recode(name, np.array(words, dtype=object))
+            values[known, place] = codes[column[known].astype(np.int64)]
+        return replace(self, values=values, vocabulary=vocabulary)
+
     def without(self, names: Iterable[str]) -> Matrix:
         """The same matrix with some columns not known: what an ablation trains on."""
         values = self.values.copy()

@@ -15,6 +15,7 @@ from serving.ledger import Ledger
 from serving.releases import Release, Released, Releases
 
 if TYPE_CHECKING:
+    from training.champion import Champion
     from training.gate import Verdict
     from training.tracking import Store
 
@@ -60,6 +61,7 @@ def promote(
     seen     the revision that the decision is based on; None: what serves when the judging starts
     Raises   Conflict when another release came in between; UsageError; ModelError
     """
+    from training.champion import Served
     from training.gate import judge
     from training.tracking import Store
 
@@ -71,7 +73,8 @@ def promote(
     found = registry.challenger() if version is None else registry.version(version)
     if found is None:
         raise UsageError("There is no trained model to promote; run `callsheet train` first.", field="model")
-    verdict = judge(home, found.run_id, config)
+    held = current.model if current else None
+    verdict = judge(home, found.run_id, config, Served(held.version, held.content_hash) if held else None)
     if not verdict.passed and not force:
         return Promotion(found.version, verdict, None)
     model = Released(found.version, verdict.content_hash, found.feature_version, found.market_fingerprint)
@@ -83,6 +86,17 @@ def promote(
         model, seen=based_on, reason=reason or verdict.reason, gate=_gate(verdict), forced=not verdict.passed
     )
     return Promotion(found.version, verdict, release, mirrored=_mirror(registry, release))
+
+
+def champion(home: Path, ledger: Ledger) -> Champion | None:
+    """The model that serves, as training asks for it: what a challenger has to beat. None: the rules serve."""
+    from training.champion import Champion
+
+    current = Releases(ledger).current()
+    if current is None or current.model is None:
+        return None
+    held = current.model
+    return Champion.read(held.version, held.content_hash, ModelCache(home).folder(held.content_hash))
 
 
 def rollback(
@@ -181,13 +195,15 @@ def _finite(value: object) -> object:
 
 
 def _mirror(registry: Store | Callable[[], Store], release: Release) -> str | None:
-    """Point MLflow's alias at what serves. Best effort: analysts look there, the service never does."""
+    """Point MLflow's alias at what serves, and mark what was forced. Best effort: the service never looks there."""
     try:
         store = registry() if callable(registry) else registry
         if release.model is None:
             store.clear_alias("champion")
         else:
             store.set_alias("champion", release.model.version)
+            if release.forced and release.kind == "promote":
+                store.tag_forced(release.model.version, release.reason)
     except Exception as error:
         log.warning("The alias `champion` could not be set in MLflow: %s", error)
         return f"{type(error).__name__}: {error}"

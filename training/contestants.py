@@ -15,12 +15,14 @@ from models.recipe import Recipe
 from models.scores import Scores
 
 RANKER = "ranker"
+CHAMPION = "champion"
 RULES = RULES_BASELINE
 #: Families that the recipe is also fitted without, to tell what each is worth.
 ABLATIONS = tuple(family.name for family in FAMILIES)
 TITLES = {
     RANKER: "Callsheet ranker",
     RULES: "Rules: owner, else territory",
+    CHAMPION: "Champion's recipe",
     "random": "Random",
     "round_robin": "Round robin",
     "account_owner": "Account owner",
@@ -37,6 +39,7 @@ TITLES = {
 }
 NOTES = {
     RULES: "What serves when no model does: the account's owner, else a rep of the territory, else a hash of the ids.",
+    CHAMPION: "The recipe of the model that serves now, fitted at the same cuts: what a new recipe has to beat.",
     "random": "A seeded lottery. Whatever does not beat it has learned nothing.",
     "round_robin": "Whoever has waited longest for a lead.",
     "account_owner": "The account's owner first.",
@@ -65,7 +68,7 @@ Fit = Callable[[Matrix, Labels, Matrix, Labels], Fitted]
 
 @dataclass(frozen=True)
 class Contestant:
-    """One recipe of the run: `kind` is ranker, rules, baseline or ablation."""
+    """One recipe of the run: `kind` is ranker, rules, champion, baseline or ablation."""
 
     key: str
     kind: str
@@ -77,9 +80,14 @@ class Contestant:
         return TITLES.get(self.key, self.key.replace("_", " ").capitalize())
 
 
-def contestants(recipe: Recipe) -> tuple[Contestant, ...]:
-    """The ranker first, then rules, baselines and ablations; baselines have their own fixed seeds."""
+def contestants(recipe: Recipe, champion: Recipe | None = None) -> tuple[Contestant, ...]:
+    """The ranker first, then rules, baselines and ablations; baselines have their own fixed seeds.
+
+    champion  the recipe of what serves, where it is another one
+    """
     made = [Contestant(RANKER, "ranker", _product(recipe)), Contestant(RULES, "rules", _baseline(RULES))]
+    if champion is not None:
+        made.append(Contestant(CHAMPION, "champion", _product(champion)))
     made += [Contestant(name, "baseline", _baseline(name)) for name in BASELINES if name != RULES]
     for family in ABLATIONS:
         if family in recipe.drop:

@@ -41,6 +41,7 @@ def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tup
         model_id = store.log_product(run, record.folder, *_example(record), facts)
         run.metrics(_metrics(record) | {f"seconds/{name}": s for name, s in seconds.items()})
         run.frame(ARTIFACT, record.pool.frame())
+        record.evidence.write(run)
         run.text("counts.json", json.dumps(record.counts.flat, indent=1))
         learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
         run.text(reference.ARTIFACT, learned.text)
@@ -60,6 +61,7 @@ def _params(record: Record) -> dict[str, object]:
         "data.fingerprint": record.snapshot.fingerprint, "data.until": record.until,
         "data.source": origin.without_secrets(record.source), "data.missing": ", ".join(record.snapshot.missing),
         "config.fingerprint": record.config.fingerprint, "config.market_fingerprint": record.config.market_fingerprint,
+        "champion.version": record.evidence.champion["version"], "champion.recipe": record.evidence.relation,
         "feature_version": FEATURE_VERSION, "cuts": ", ".join(cut.day for cut in record.cuts),
     }  # fmt: skip
     return said | origin.code() | dict(_flat("recipe", json.loads(record.recipe.json_text)))

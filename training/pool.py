@@ -55,6 +55,13 @@ class Pool:
     def __len__(self) -> int:
         return len(self.offer_id)
 
+    def take(self, rows: np.ndarray) -> Pool:
+        """The pool of some rows (positions): they compete among themselves."""
+        return Pool(
+            self.offer_id[rows], self.cut[rows], self.account[rows], self.board.take(rows),
+            self.slices.iloc[rows].reset_index(drop=True), {key: said.take(rows) for key, said in self.said.items()},
+        )  # fmt: skip
+
     def draw(self, seed: int = 0, replicates: int = REPLICATES) -> Draw:
         """Resamples of the accounts; the same seed for every recipe, so that differences are paired."""
         return Draw.of(self.account, replicates, seed)

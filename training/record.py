@@ -15,6 +15,7 @@ from training.blocks import Cut
 from training.bootstrap import Draw
 from training.contestants import RANKER, RULES, Contestant
 from training.evaluate import Measured, evaluate
+from training.evidence import Evidence
 from training.examples import Examples
 from training.feature_report import FeatureReport
 from training.label_counts import LabelCounts
@@ -53,6 +54,7 @@ class Record:
     product: Product
     folder: Path
     worth: FeatureReport
+    evidence: Evidence
 
     @cached_property
     def counts(self) -> LabelCounts:

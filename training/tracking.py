@@ -258,6 +258,12 @@ class Store:
         """Take an alias away."""
         self.client.delete_registered_model_alias(MODEL, alias)
 
+    def tag_forced(self, version: str, reason: str) -> None:
+        """Mark a version and its run as released although the gate refused, with the reason that was given."""
+        run = Run(self.client, self.version(version).run_id)
+        run.tags({"gate_forced": reason})
+        self.client.set_model_version_tag(MODEL, version, "gate_forced", reason[:5000])
+
     def product_folder(self, version: str) -> Path:
         """The version's files in the artifact store. Raises ModelError when they are gone."""
         row = self.client.get_model_version(MODEL, version)

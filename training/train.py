@@ -22,8 +22,10 @@ from models.product import Product, fit_product
 from models.recipe import Recipe
 from training.blocks import CUTS, Cut, day_of, final_cut, log_end, rolling_cuts
 from training.canary import Canaries, fly, shadowed, with_canaries
+from training.champion import Champion
 from training.contestants import RANKER, Contestant, contestants
 from training.evaluate import Predictions, evaluate
+from training.evidence import Trained
 from training.examples import Examples, gather
 from training.feature_report import FeatureReport, report
 from training.journal import write_run
@@ -85,6 +87,7 @@ def train(
     recipe: str | Recipe = "standard",
     seed: int = 0,
     source: str = "",
+    champion: Champion | None = None,
     progress: bool = True,
     cuts: int = CUTS,
     replicates: int = REPLICATES,
@@ -96,6 +99,7 @@ def train(
     recipe     a preset's name or a recipe
     seed       of sampling, in fits and in the bootstrap: same data, recipe and seed, same content hash
     source     what to call the data in the run; credentials in an address are left out
+    champion   the model that serves; its recipe, where it is another one, is fitted at the same cuts
     progress   show a progress bar on stderr
     Raises     NotEnoughData with numbers, before anything is logged; UsageError for an unknown recipe
     Cost       features once for all offers; then the fits, some ten recipes at each cut
@@ -114,7 +118,8 @@ def train(
             )  # fmt: skip
         rolling = rolling_cuts(examples, config, now, cuts)
         last = final_cut(examples, config, now)
-    order = contestants(chosen)
+    relation = "none" if champion is None else champion.relation(chosen)
+    order = contestants(chosen, champion.recipe if champion is not None and relation == "new" else None)
     with _bar(progress, (len(order) + 1) * len(rolling) + 2) as tick:
         pool, models = _run(order, examples, rolling, clock, tick)
         tick(f"{order[0].title}, on all data")
@@ -131,11 +136,14 @@ def train(
     product.save(folder)
     with clock.part("metrics"):
         measured = {name: evaluate(pool.board, said, draw) for name, said in pool.said.items()}
+        trained = Trained(examples, rolling, last, now, pool, product, relation, champion, seed)
+        evidence = trained.evidence(replicates)
     rows = table(order, measured)
     record = Record(
         snapshot=snapshot, config=config, recipe=chosen, seed=seed, source=source, examples=examples, cuts=rolling,
         final=last, order=order, pool=pool, draw=draw, measured=measured, rows=rows, product=product, folder=folder,
         worth=worth,
+        evidence=evidence,
     )  # fmt: skip
     begun = perf_counter()
     run_id, version = write_run(Store(home), record, clock.seconds)

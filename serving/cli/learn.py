@@ -26,6 +26,7 @@ from serving.cli.options import (
 
 if TYPE_CHECKING:
     from features.config import Config
+    from training.champion import Champion
 
 
 def train(
@@ -41,6 +42,9 @@ def train(
 ) -> None:
     """Learn from past offers: a tracked run with baselines and ablations, registered as the challenger.
 
+    Where a model of another recipe serves, that recipe is fitted on the same
+    data beside the new one, so that the gate can tell which is better.
+
     The last line on standard output is: model VERSION run RUN_ID
 
     \b
@@ -55,12 +59,26 @@ def train(
     from serving.present_runs import show_counts, show_recipes
     from training.train import train as fit
 
-    result = fit(known, settings, home, recipe=recipe, seed=seed, source=data)
+    result = fit(known, settings, home, recipe=recipe, seed=seed, source=data, champion=_champion(home, db))
     show_counts(result.counts, console())
     show_recipes(result.table, result.sentence, not result.beaten_by, console())
     passed = not release or _promote(home, db, settings, version=result.version)
     typer.echo(f"model {result.version} run {result.run_id}")
     raise typer.Exit(0 if passed else 1)
+
+
+def _champion(home: Path, db: str | None) -> Champion | None:
+    """The model that serves, by the ledger; training makes no ledger where there is none."""
+    from serving.ledger import Ledger
+    from serving.promote import champion
+
+    if db is None and not (home / "ledger.db").exists():
+        return None
+    ledger = Ledger.open(db, home)
+    try:
+        return champion(home, ledger)
+    finally:
+        ledger.close()
 
 
 def compare(

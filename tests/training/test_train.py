@@ -19,7 +19,8 @@ from features.errors import NotEnoughData, UsageError
 from features.snapshot import Snapshot, read_snapshot
 from models.product import Product
 from training.compare import compare
-from training.contestants import ABLATIONS, RANKER, RULES, TITLES
+from training.contestants import ABLATIONS, CHAMPION, RANKER, RULES
+from training.contestants import TITLES as EVERY_TITLE
 from training.evaluate import evaluate
 from training.gate import PRIMARY, judge
 from training.origin import without_secrets
@@ -33,6 +34,10 @@ PLOTS = (
     "baselines_compared", "calibration", "contributions", "cumulative_gain", "families_worth", "importance",
     "metric_by_slice",
 )  # fmt: skip
+
+
+#: No model serves here, so there is no champion's recipe among the recipes.
+TITLES = {key: title for key, title in EVERY_TITLE.items() if key != CHAMPION}
 
 
 class Trained(NamedTuple):

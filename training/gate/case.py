@@ -8,14 +8,20 @@ from functools import cached_property
 from pathlib import Path
 
 from features.config import Config
+from features.errors import CallsheetError
+from models.product import Product
+from training.bootstrap import Draw
+from training.champion import Served
+from training.contestants import CHAMPION, RULES
 from training.evaluate import Measured, evaluate
+from training.evidence import Evidence
 from training.pool import Pool
 from training.tracking import Version
 
 #: What decides. NDCG at 5 on the grades uses the accepts and conversions of every group, so fewer offers than with
 #: a share of the first few tell a better model from the rules: on five samples of 2,500 test offers the lead was 2.5
 #: to 4.5 standard errors of it, 1.7 to 3.8 of NDCG at 3, 0.5 to 4.7 of convert at 1. Routing looks nearly as deep.
-PRIMARY = "ndcg_at_5"
+PRIMARY, PRIMARY_WORDS = "ndcg_at_5", "NDCG at 5"
 NOT_ENOUGH = "Not enough data"
 
 Number = float | int | None
@@ -49,17 +55,41 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """All that the checks look at: the run's stored test predictions, its numbers, its artefact, today's agreement."""
+    """All that the checks look at.
+
+    pool      the run's stored test predictions; metrics: its numbers; evidence: what else it left for the gate
+    version   as registered; folder: the very files that will serve
+    config    today's agreement; serving: the model that serves today, None where the rules do
+    """
 
     pool: Pool
     metrics: Mapping[str, float]
+    evidence: Evidence
     version: Version
     folder: Path
     config: Config
+    serving: Served | None = None
     seed: int = 0
 
     @cached_property
+    def draw(self) -> Draw:
+        """The resamples of the accounts, the same for every recipe."""
+        return self.pool.draw(self.seed)
+
+    @cached_property
     def measured(self) -> dict[str, Measured]:
-        """Every recipe on the same resamples of the accounts."""
-        draw = self.pool.draw(self.seed)
-        return {name: evaluate(self.pool.board, said, draw) for name, said in self.pool.said.items()}
+        """Every recipe on the same resamples."""
+        return {name: evaluate(self.pool.board, said, self.draw) for name, said in self.pool.said.items()}
+
+    @property
+    def rival(self) -> str:
+        """The recipe that the model would replace: the champion's where the run has fitted it, else the rules."""
+        return CHAMPION if CHAMPION in self.pool.said else RULES
+
+    @cached_property
+    def artefact(self) -> Product | CallsheetError:
+        """The model as its files have it, checked byte by byte, or why they cannot be loaded."""
+        try:
+            return Product.load(self.folder, expected=self.version.content_hash)
+        except CallsheetError as error:
+            return error

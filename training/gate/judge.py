@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from features.config import Config
+from training.champion import Served
+from training.evidence import Evidence
 from training.gate.agreement import behaviour_held, same_market
-from training.gate.artefact import artefact_whole
-from training.gate.case import NOT_ENOUGH, Case, Check, Verdict
+from training.gate.artefact import artefact_agrees, artefact_whole, fast_enough
+from training.gate.case import NOT_ENOUGH, Case, Check, Number, Verdict
 from training.gate.data import enough_data, heads
+from training.gate.features import features_complete, nothing_leaks
 from training.gate.probabilities import calibrated
-from training.gate.rivals import beats_rules, no_worse_than_baselines
+from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
+from training.gate.slices import slices_held
 from training.pool import ARTIFACT, Pool
-from training.tracking import Run, Store
+from training.slices import metric_part
+from training.tracking import MODEL, Run, Store
 
-#: What a challenger must pass. A champion's recipe, slices and speed join here when they are judged too.
+#: What a challenger must pass.
 CHECKS: tuple[Callable[[Case], Check], ...] = (
-    enough_data, heads, beats_rules, no_worse_than_baselines, calibrated, behaviour_held, same_market, artefact_whole,
+    enough_data, heads, beats_rules, against_champion, no_worse_than_baselines, slices_held, calibrated, nothing_leaks,
+    features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, fast_enough,
 )  # fmt: skip
 
 
-def judge(home: Path, run_id: str, config: Config) -> Verdict:
+def judge(home: Path, run_id: str, config: Config, serving: Served | None = None) -> Verdict:
     """Judge the model that a run registered, write the verdict to the run and the version, and return it.
 
+    serving  the model that serves now, which it would replace; None: the rules serve
     Raises   UsageError when there is no such run or it registered nothing
     Source   a model must earn its place, the first one too (README, what it promises)
     """
@@ -35,8 +42,8 @@ def judge(home: Path, run_id: str, config: Config) -> Verdict:
     version = store.version_of(run_id)
     case = Case(
         pool=Pool.of_frame(pd.read_parquet(run.read(ARTIFACT))),
-        metrics=store.client.get_run(run_id).data.metrics,
-        version=version, folder=store.product_folder(version.version), config=config,
+        metrics=store.client.get_run(run_id).data.metrics, evidence=Evidence.read(run),
+        version=version, folder=store.product_folder(version.version), config=config, serving=serving,
     )  # fmt: skip
     verdict = weigh(case)
     _write_down(store, run, verdict)
@@ -47,9 +54,7 @@ def weigh(case: Case) -> Verdict:
     """Every check, in order; none is skipped, so that a refusal names all that is wrong."""
     checks = tuple(check(case) for check in CHECKS)
     failed = [check for check in checks if not check.passed]
-    reason = (
-        failed[0].text if failed else "Passed: better than the rules by more than chance, and every other check met."
-    )
+    reason = failed[0].text if failed else f"Passed: all {len(checks)} checks are met."
     if failed and failed[0].name == "enough_data":
         reason = f"{NOT_ENOUGH}: {reason}"
     return Verdict(not failed, case.version.run_id, case.version.version, case.version.content_hash, reason, checks)
@@ -59,4 +64,13 @@ def _write_down(store: Store, run: Run, verdict: Verdict) -> None:
     said = "passed" if verdict.passed else "refused"
     run.text("gate.json", json.dumps(verdict.as_dict(), indent=2))
     run.tags({"gate": said, "gate_reason": verdict.reason} | {f"gate.{c.name}": c.text for c in verdict.checks})
-    store.client.set_model_version_tag("callsheet", verdict.version, "gate", said)
+    run.metrics({name: float(n) for name, n in _numbers(verdict) if n is not None})
+    store.client.set_model_version_tag(MODEL, verdict.version, "gate", said)
+
+
+def _numbers(verdict: Verdict) -> Iterator[tuple[str, Number]]:
+    """Every number of every check under the name that MLflow shows it by."""
+    for check in verdict.checks:
+        yield f"gate/{check.name}/met", int(check.passed)
+        for name, number in check.numbers.items():
+            yield f"gate/{check.name}/{metric_part(name)}", number

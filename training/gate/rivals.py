@@ -1,34 +1,88 @@
-"""The model against what it would replace: ahead of the rules, and behind no simpler baseline by much."""
+"""The model against what it would replace and what is simpler: the rules, the champion, the baselines."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.contestants import RANKER, RULES, TITLES
-from training.gate.case import PRIMARY, Case, Check, Number
+from training.contestants import CHAMPION, RANKER, RULES, TITLES
+from training.evaluate import Measured, evaluate
+from training.gate.better import better
+from training.gate.case import PRIMARY, PRIMARY_WORDS, Case, Check, Number
+from training.gate.data import MIN_GROUPS, MIN_OFFERS
 
-#: How much a simpler baseline may be ahead on it before the product is refused.
+#: How much a simpler baseline may be ahead before the product is refused.
 MARGIN = 0.02
+#: How much the same recipe on fresher data may be behind what serves; beyond it, and beyond chance, it is refused.
+SAME_MARGIN = 0.02
 
 
 def beats_rules(case: Case) -> Check:
-    """The whole interval of the paired difference lies above 0."""
-    ours, theirs = case.measured[RANKER], case.measured[RULES]
-    if PRIMARY not in ours.value or PRIMARY not in theirs.value:
-        return Check(
-            "beats_rules", False, {}, "No test group has an offer that was accepted, so no order can be judged."
+    """Better than what serves when no model does."""
+    found = better(case, RULES, "the rules")
+    return Check("beats_rules", found.passed, found.numbers, found.text)
+
+
+def against_champion(case: Case) -> Check:
+    """A new recipe is better than the champion's; the same recipe on fresher data is not worse than the champion."""
+    name, serving, told = "against_champion", case.serving, case.evidence.champion
+    if serving is None:
+        return Check(name, True, {}, "No model serves, so the rules are the one opponent.")
+    if serving.content_hash == case.version.content_hash:
+        return Check(name, True, {}, "It is the very model that serves.")
+    if serving.content_hash != told["content_hash"]:
+        knew = f"version {told['version']}" if told["content_hash"] else "none"
+        text = (
+            f"Version {serving.version} serves, and the run was told of {knew}, so the two were never compared: "
+            "train again."
         )
-    lead = ours.less(theirs, PRIMARY)
-    passed = lead.above_zero
-    numbers = {
-        "ranker": ours.value[PRIMARY], "rules": theirs.value[PRIMARY],
-        "difference": lead.value, "low": lead.low, "high": lead.high,
-    }  # fmt: skip
-    text = (
-        f"The ranker is {'ahead of' if lead.value >= 0 else 'behind'} the rules by {abs(lead.value):.3f} {PRIMARY} "
-        f"(95 % interval {lead.low:+.3f} to {lead.high:+.3f}): {'' if passed else 'not '}better by more than chance."
-    )
-    return Check("beats_rules", passed, numbers, text)
+        return Check(name, False, {}, text)
+    called = f"the champion (version {serving.version})"
+    match case.evidence.relation:
+        case "same":
+            return _not_worse(case, called)
+        case "new" if CHAMPION in case.pool.said:
+            found = better(case, CHAMPION, f"{called}'s recipe")
+            return Check(name, found.passed, found.numbers, f"A new recipe. {found.text}")
+        case "lost":
+            text = f"This version cannot load {called}, so it cannot serve, and the rules are the one opponent"
+            return Check(name, True, {}, f"{text}: {told['gap']}")
+        case _:
+            text = f"The recipe of {called} could not be fitted beside the new one, so the two cannot be compared"
+            return Check(name, False, {}, f"{text}: {told['gap'] or 'it is not in the run.'}")
+
+
+def _not_worse(case: Case, called: str) -> Check:
+    """The champion's stored artefact on the offers that it knew nothing of, against the same recipe on fresher data."""
+    numbers: dict[str, Number] = {"margin": SAME_MARGIN}
+    words, worse = [], False
+    for part, whose in (
+        ("held_out", "that neither had seen"), ("answered", "answered since, from which it has learned itself"),
+    ):  # fmt: skip
+        pool = case.evidence.since.get(part)
+        if pool is None or len(pool) < MIN_OFFERS or len(pool.board.size) < MIN_GROUPS:
+            continue
+        draw = pool.draw(case.seed)
+        ours, theirs = (evaluate(pool.board, pool.said[key], draw) for key in (RANKER, CHAMPION))
+        if PRIMARY not in ours.value or PRIMARY not in theirs.value:
+            continue
+        lead = ours.less(theirs, PRIMARY)
+        bad = lead.value < -SAME_MARGIN and lead.high < 0
+        worse |= bad
+        numbers |= {
+            f"{part} offers": len(pool), f"{part} difference": lead.value,
+            f"{part} low": lead.low, f"{part} high": lead.high,
+        }  # fmt: skip
+        words.append(
+            f"{'behind' if lead.value < 0 else 'ahead'} by {abs(lead.value):.3f} {PRIMARY_WORDS} "
+            f"({lead.low:+.3f} to {lead.high:+.3f}) on {len(pool):,} offers {whose}"
+        )
+    seen = "; ".join(words)
+    text = f"The recipe of {called} on fresher data"
+    if worse:
+        text += f" is worse beyond the margin of {SAME_MARGIN} and chance: {seen}."
+    else:
+        text += f": {seen}." if words else f"; fewer than {MIN_OFFERS} offers since its cut to try both on."
+    return Check("against_champion", not worse, numbers, text)
 
 
 def no_worse_than_baselines(case: Case) -> Check:
@@ -36,16 +90,26 @@ def no_worse_than_baselines(case: Case) -> Check:
     ours = case.measured[RANKER]
     numbers: dict[str, Number] = {"margin": MARGIN}
     ahead: list[str] = []
+    closest: tuple[float, str] | None = None
     for name, theirs in case.measured.items():
-        if name in (RANKER, RULES) or name.startswith("without_") or PRIMARY not in theirs.value:
+        if name in (RANKER, RULES, CHAMPION) or name.startswith("without_") or PRIMARY not in theirs.value:
             continue
-        lead = ours.less(theirs, PRIMARY).value if PRIMARY in ours.value else -np.inf
-        numbers[name] = float(lead)
+        lead, words = _lead(ours, theirs)
+        numbers[name] = lead
+        said = f"{TITLES.get(name, name)} {words}"
         if lead < -MARGIN:
-            ahead.append(f"{TITLES.get(name, name)} by {-lead:.3f}")
-    text = (
-        f"Simpler and better beyond the margin of {MARGIN} {PRIMARY}: {', '.join(ahead)}."
-        if ahead
-        else f"No baseline is ahead by more than {MARGIN} {PRIMARY}."
-    )
+            ahead.append(said)
+        closest = min(closest or (lead, said), (lead, said))
+    text = f"No baseline is ahead by more than {MARGIN} {PRIMARY_WORDS}"
+    text += f"; the closest is {closest[1]}." if closest else "."
+    if ahead:
+        text = f"Simpler, and ahead by more than {MARGIN} {PRIMARY_WORDS}: {'; '.join(ahead)}."
     return Check("no_worse_than_baselines", not ahead, numbers, text)
+
+
+def _lead(ours: Measured, theirs: Measured) -> tuple[float, str]:
+    """The model's lead over a baseline, and the same from the baseline's side in words."""
+    if PRIMARY not in ours.value:
+        return -np.inf, "can be judged, the model cannot"
+    lead = ours.less(theirs, PRIMARY)
+    return lead.value, f"at {-lead.value:+.3f} (95 % interval {-lead.high:+.3f} to {-lead.low:+.3f})"

@@ -1,0 +1,145 @@
+"""Checks of the data, the probabilities, the features and the agreement: each fails for its own reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.gate_pools import Quality, case_of, draw_pool, with_champion
+from features.matrix import Matrix, Vocabulary
+from tests.training.drawn import config
+from training.contestants import RANKER
+from training.evaluate import Predictions
+from training.gate import NOT_ENOUGH, weigh
+from training.gate.agreement import behaviour_held, same_market
+from training.gate.case import Case
+from training.gate.data import enough_data, heads
+from training.gate.features import features_complete, nothing_leaks
+from training.gate.judge import CHECKS
+from training.gate.probabilities import calibrated
+from training.telling import telling
+
+
+def case(n: int = 2100) -> Case:
+    return case_of(draw_pool(3, n, with_champion(Quality(0.65, 0.9), None)))
+
+
+def saying(one: Case, **changes: np.ndarray) -> Case:
+    """The case whose ranker says something else."""
+    said = one.pool.said | {RANKER: replace(one.pool.said[RANKER], **changes)}
+    return replace(one, pool=replace(one.pool, said=said))
+
+
+def test_what_is_sound_passes() -> None:
+    good = case()
+    for check in (enough_data, heads, calibrated, behaviour_held, same_market):
+        seen = check(good)
+        assert seen.passed, seen.text
+
+
+def test_too_few_offers_are_said_first_and_nothing_is_skipped() -> None:
+    verdict = weigh(case(240))
+    assert not verdict.passed
+    assert verdict.reason.startswith(NOT_ENOUGH)
+    assert "240 offers (it takes 500)" in verdict.reason
+    assert len(verdict.checks) == len(CHECKS)
+
+
+def test_probabilities_that_are_off_are_refused() -> None:
+    good = case()
+    said: Predictions = good.pool.said[RANKER]
+    seen = calibrated(saying(good, p_accept=np.clip(said.p_accept + 0.1, 0, 1)))
+    assert not seen.passed
+    assert "p_accept is off by" in seen.text
+    assert "p_convert" not in seen.text
+
+
+def test_a_head_that_is_not_estimable_is_refused_by_name() -> None:
+    seen = heads(saying(case(600), p_accept=np.full(600, np.nan)))
+    assert (seen.passed, seen.text) == (False, "p_accept cannot be estimated from this log.")
+
+
+@pytest.mark.parametrize(("share", "passed"), [(0.99, True), (1.01, False), (None, False)])
+def test_behaviour_may_move_a_score_no_further_than_agreed(share: float | None, passed: bool) -> None:
+    metrics = {} if share is None else {"behaviour_share": share}
+    assert behaviour_held(replace(case(600), metrics=metrics)).passed is passed
+
+
+def test_another_market_needs_another_training() -> None:
+    assert not same_market(replace(case(600), config=config("unknown: allow\n"))).passed
+
+
+# Leaks --------------------------------------------------------------------------------------------------------------
+
+
+def told(leak: float) -> pd.DataFrame:
+    """What three features tell of 1,200 offers: noise, a category that helps a little, and one that knows so much."""
+    rng = np.random.default_rng(1)
+    y = (rng.random(1200) < 0.3).astype(float)
+    knows = np.where(rng.random(1200) < leak, np.where(y == 1, np.nan, 1.0), rng.choice([np.nan, 1.0], 1200))
+    helps = np.where(rng.random(1200) < 0.2, y + 3, rng.integers(0, 6, 1200))
+    values = np.column_stack([rng.normal(size=1200), helps, knows]).astype(np.float32)
+    ids = np.arange(1200).astype(str).astype(object)
+    matrix = Matrix(values, ("noise", "helps", "knows"), ids, ids, np.zeros(1200, np.int64), Vocabulary({}))
+    return telling(matrix, rng.integers(0, 300, 1200), {"accepted": y}, replicates=200)
+
+
+def test_how_well_a_feature_tells_an_outcome_counts_in_either_direction_and_where_it_is_missing() -> None:
+    found = told(leak=1.0).set_index("feature")
+    assert found.loc["knows", "auc"] == pytest.approx(1.0)  # only by being missing
+    assert 0.52 < found.loc["helps", "auc"] < 0.70
+    assert 0.42 < found.loc["noise", "auc"] < 0.58
+    assert found.loc["helps", "low"] < found.loc["helps", "auc"] < found.loc["helps", "high"]
+
+
+def test_a_feature_that_knows_the_outcome_is_named_and_one_that_helps_is_not() -> None:
+    good = case(600)
+    leaky = nothing_leaks(replace(good, evidence=replace(good.evidence, telling=told(leak=0.9))))
+    assert not leaky.passed
+    assert "knows tells accepted" in leaky.text
+    assert "helps tells" not in leaky.text
+    assert nothing_leaks(replace(good, evidence=replace(good.evidence, telling=told(leak=0.3)))).passed
+
+
+def test_an_outcome_with_one_value_judges_no_feature() -> None:
+    matrix = Matrix(
+        np.zeros((50, 1), np.float32), ("x",), *(np.full(50, "", object),) * 2, np.zeros(50, np.int64), Vocabulary({})
+    )
+    assert not len(telling(matrix, np.arange(50), {"accepted": np.ones(50)}))
+
+
+# Completeness -------------------------------------------------------------------------------------------------------
+
+
+def known(**latest: float) -> pd.DataFrame:
+    """Shares known of four features of two families; in the newest offers as stated, else as in training."""
+    train = {"tie_strength": 1.0, "worked_within_two": 0.9, "days_to_meeting": 0.3, "days_since_meeting": 0.4}
+    family = ["graph", "graph", "timing", "timing"]
+    shares = {"feature": list(train), "family": family, "train": list(train.values()), "test": list(train.values())}
+    rows = {"train_rows": 5000, "test_rows": 2000, "latest_rows": 200}
+    return pd.DataFrame(shares | {"latest": [latest.get(name, share) for name, share in train.items()]} | rows)
+
+
+@pytest.mark.parametrize(
+    ("latest", "named"),
+    [
+        ({"tie_strength": 0.0, "worked_within_two": 0.0}, "the whole family graph in the newest offers"),
+        ({"days_to_meeting": 0.0}, "days_to_meeting (timing) in the newest offers"),
+        ({"days_since_meeting": 0.15}, "days_since_meeting (timing)"),
+    ],
+)
+def test_a_feature_that_training_knew_and_today_lacks_is_named(latest: dict[str, float], named: str) -> None:
+    good = case(600)
+    seen = features_complete(replace(good, evidence=replace(good.evidence, known=known(**latest))))
+    assert not seen.passed
+    assert named in seen.text
+
+
+def test_a_feature_that_is_known_a_little_less_or_was_never_known_is_no_gap() -> None:
+    good = case(600)
+    less = known(days_to_meeting=0.2, tie_strength=0.8)
+    less.loc[3, ["train", "test", "latest"]] = 0.0
+    assert features_complete(replace(good, evidence=replace(good.evidence, known=less))).passed
