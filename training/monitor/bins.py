@@ -85,9 +85,9 @@ class Bins:
         if self.own is not None:
             named = [words[code] if code < len(words) else str(code) for code in self.own]
             return [*named, *(["others"] * bool(self.other)), "new", "missing"]
-        said = [f"to {edge:,.3g}" for edge in self.edges]
+        said = [f"to {_short(edge)}" for edge in self.edges.tolist()]
         if said and self.low == self.edges[0]:
-            said[0] = f"{self.low:,.3g}"
+            said[0] = _short(self.low)
         return [*said, "new", "missing"]
 
     def as_json(self) -> dict[str, Any]:
@@ -103,3 +103,8 @@ class Bins:
             return cls(np.empty(0), np.inf, tuple(content["own"]), tuple(content["other"]))
         low = content["low"]
         return cls(np.array(content["edges"], np.float64), np.inf if low is None else float(low))
+
+
+def _short(value: float) -> str:
+    """Three digits, and no power of ten below a million."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"

@@ -14,7 +14,7 @@ FLOOR = 500
 LEAST = 0.2
 #: Chance of one false alarm or more in a whole run, over all features.
 FALSE_ALARMS = 0.001
-DRAWS = 4_000
+DRAWS = 2_000
 #: The windows of training that tell how far a feature moves by itself: the last so many, each against all before it.
 WINDOWS = 6
 MIN_WINDOW = 100

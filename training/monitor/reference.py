@@ -15,7 +15,7 @@ from features.errors import ModelError
 from models.product import Product
 from training.blocks import Cut
 from training.evaluate import Predictions, calibration_error
-from training.examples import Examples
+from training.examples import LEAVE, Examples
 from training.monitor.bins import Bins
 from training.monitor.drift import WINDOWS
 from training.monitor.order import Order, order
@@ -34,7 +34,7 @@ HEADS: tuple[Head, Head] = ("accept", "convert")
 
 @dataclass(frozen=True)
 class Counted:
-    """A distribution: (w, b) rows by week (the last one ends at the cut) and bin, and what is new in a usual window.
+    """A distribution: (w, b) rows by week, the oldest first, and bin, and what is new in a usual window.
 
     new  share of rows of training's own windows with a value that nothing before them had
     """
@@ -71,7 +71,7 @@ class HeadReference:
     """What was known of one outcome at the cut.
 
     weeks   (w, 2) offers without it and with it, by the week in which they ripened
-    said    the probabilities that the recipe gave to test offers, by week of the offer; None: not estimable
+    said    the probabilities that the recipe gave to test offers, by week up to the last; None: not estimable
     order   how well those sorted the offers; error: their calibration error
     """
 
@@ -92,7 +92,7 @@ class Reference:
 
     cut       instant of the training, microseconds; first: of the oldest offer that taught
     rows      offers that taught or calibrated
-    outside   share of all past offers that the served market left out
+    outside   share of past offers that the served market left out
     features  name -> its distribution; weights: name -> its share of what the features do to a score
     """
 
@@ -156,10 +156,9 @@ def learn(
     features = {
         name: _count(matrix.column(name), place, category=BY_NAME[name].kind == "category") for name in matrix.columns
     }
-    counts = examples.counts
     return Reference(
         cut=final.at, first=int(offered.min()), rows=len(rows),
-        outside=1 - counts["examples"] / max(counts["offers"], 1),
+        outside=_outside(examples),
         features=features, weights=_weights(product, examples, final),
         heads={head: _head(head, examples, final, cuts, said) for head in HEADS},
     )  # fmt: skip
@@ -187,6 +186,11 @@ def by_week(place: np.ndarray, code: np.ndarray, size: int) -> np.ndarray:
     weeks = int(place.max(initial=-1)) + 1
     counts = np.bincount((weeks - 1 - place) * size + code, minlength=weeks * size)
     return counts.reshape(weeks, size).astype(np.int64)
+
+
+def _outside(examples: Examples) -> float:
+    left = sum(examples.counts.get(f"left out: {rule}", 0) for rule in LEAVE)
+    return left / max(left + len(examples), 1)
 
 
 def _weeks_ago(instant: np.ndarray, end: int) -> np.ndarray:
@@ -229,7 +233,8 @@ def _head(head: Head, examples: Examples, final: Cut, cuts: Sequence[Cut], said:
     rows = np.concatenate([cut.test.rows for cut in cuts])[known]
     labels = [cut.test.labels for cut in cuts]
     y = np.concatenate([one.accepted if head == "accept" else one.converted for one in labels])[known]
-    counted = _count(p[known], _weeks_ago(examples.offered[rows], final.at), category=False)
+    offered = examples.offered[rows]
+    counted = _count(p[known], _weeks_ago(offered, int(offered.max()) + 1), category=False)
     told = np.isfinite(y)
     return HeadReference(
         weeks, counted, order(p[known][told], y[told], examples.account[rows][told]),

@@ -15,14 +15,15 @@ from training.reliability import Curve, Promise
 ACROSS = 4  # small panels in a row
 
 
-def calibration(heads: Mapping[str, tuple[Curve, float, float]]) -> Figure:
-    """Forecast against what happened, by tenth of the test rows.
+def calibration(heads: Mapping[str, tuple[Curve, float, float]], offers: str = "test offers") -> Figure:
+    """Forecast against what happened, by tenth of the offers.
 
-    heads  what is forecast, in words -> (curve, its calibration error, what chance alone explains)
+    heads   what is forecast, in words -> (curve, its calibration error, what chance alone explains)
+    offers  which these are, in words
     """
     figure, axes = sheet(
         "Does a probability mean what it says?",
-        "Each dot is a tenth of the test offers, with its 95 % interval. On the line it happens as often as forecast.",
+        f"Each dot is a tenth of the {offers}, with its 95 % interval. On the line it happens as often as forecast.",
         11, 5.4, max(len(heads), 1),
     )  # fmt: skip
     for ax, (words, (curve, error, chance)) in zip(axes, heads.items(), strict=False):
