@@ -73,6 +73,17 @@ class Matrix:
             values[known, place] = codes[column[known].astype(np.int64)]
         return replace(self, values=values, vocabulary=vocabulary)
 
+    def joined(self, other: Matrix) -> Matrix:
+        """The rows of this matrix, then those of another with the same columns and vocabulary."""
+        return Matrix(
+            np.concatenate([self.values, other.values]),
+            self.columns,
+            np.concatenate([self.lead_id, other.lead_id]),
+            np.concatenate([self.rep_id, other.rep_id]),
+            np.concatenate([self.as_of, other.as_of]),
+            self.vocabulary,
+        )
+
     def without(self, names: Iterable[str]) -> Matrix:
         """The same matrix with some columns not known: what an ablation trains on."""
         values = self.values.copy()

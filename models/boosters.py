@@ -37,11 +37,13 @@ class Booster:
         """Load trees from text. Only ever call it with text whose hash was checked: LightGBM trusts what it reads."""
         return cls(text, lgb.Booster(model_str=text))
 
-    def raw(self, values: np.ndarray) -> np.ndarray:
-        """(n,) float64 raw scores of (n, f) float32 C-ordered values, under one thread."""
+    def raw(self, values: np.ndarray, rounds: int | None = None) -> np.ndarray:
+        """(n,) float64 raw scores of (n, f) float32 C-ordered values, under one thread; of the first `rounds` trees."""
         if not len(values):
             return np.zeros(0)
-        return np.asarray(self.trees.predict(values, raw_score=True, num_threads=1, validate_features=False))
+        return np.asarray(
+            self.trees.predict(values, raw_score=True, num_iteration=rounds, num_threads=1, validate_features=False)
+        )
 
     def contributions(self, values: np.ndarray) -> np.ndarray:
         """(n, f + 1) float64 parts of the raw score, the last one what an average row gets."""
@@ -109,41 +111,57 @@ class Shape:
 
 def fit_booster(recipe: Recipe, trees: Trees, shape: Shape, task: Task, rounds: int) -> Booster | None:
     """Fit so many rounds. None when there is nothing to fit: no rounds, no columns, or rows too few for one split."""
-    if rounds < 1 or not shape.usable or len(task.target) < 2 * trees.min_rows:
+    if not _splits(trees, shape, task, rounds):
         return None
     fitted = lgb.train(_parameters(recipe, trees, shape, task), _dataset(shape, task), num_boost_round=rounds)
     return Booster.of_text(_without_parameters(fitted.model_to_string(num_iteration=-1)))
 
 
-def choose_rounds(
-    recipe: Recipe, trees: Trees, shape: Shape, folds: Sequence[tuple[Task, Task]], at_most: int
-) -> tuple[int, list[float]]:
-    """Choose how many rounds do best on later blocks: (early, late) tasks, each later part judged by the earlier.
+def _splits(trees: Trees, shape: Shape, task: Task, rounds: int) -> bool:
+    return rounds >= 1 and bool(shape.usable) and len(task.target) >= 2 * trees.min_rows
 
-    Returns the rounds (0: none helps) and the late log loss after 0, 1, 2 … rounds, pooled over the folds.
+
+@dataclass(frozen=True)
+class Watched:
+    """A booster whose every round was judged on later rows.
+
+    losses  (r + 1,) float64: log loss summed over the later rows, by weight, after 0, 1, 2 … r rounds
+    weight  of the later rows in all
     """
-    losses = np.zeros(at_most + 1)
-    total = 0.0
-    for early, late in folds:
-        parameters = _parameters(recipe, trees, shape, early) | {"metric": "binary_logloss"}
-        data = _dataset(shape, early)
-        seen: dict[str, dict[str, list[float]]] = {}
-        lgb.train(
-            parameters,
-            data,
-            num_boost_round=at_most,
-            valid_sets=[_dataset(shape, late, reference=data)],
-            valid_names=["late"],
-            callbacks=[lgb.record_evaluation(seen)],
-        )
-        weight = float(late.weight.sum())
-        none = late.weight * (np.logaddexp(0.0, late.start) - late.target * late.start)
-        curve = seen["late"]["binary_logloss"]
-        # Training stops early when nothing can be split any more: the loss then stays what it is.
-        curve = curve + [curve[-1] if curve else float(none.sum()) / weight] * (at_most - len(curve))
-        losses += np.concatenate([[none.sum()], np.array(curve) * weight])
-        total += weight
-    return int(np.argmin(losses)), (losses / max(total, 1e-12)).tolist()
+
+    booster: Booster | None
+    losses: np.ndarray
+    weight: float
+
+
+def fit_watched(recipe: Recipe, trees: Trees, shape: Shape, early: Task, late: Task) -> Watched | None:
+    """Fit all rounds of a binary booster on the earlier rows, and judge each on the later; None without later rows."""
+    if not len(late.target):
+        return None
+    weight = late.weight.astype(np.float64)
+    none = float(np.sum(weight * (np.logaddexp(0.0, late.start) - late.target * late.start)))
+    if not _splits(trees, shape, early, trees.rounds):
+        return Watched(None, np.array([none]), float(weight.sum()))
+    data, seen = _dataset(shape, early), dict[str, dict[str, list[float]]]()
+    fitted = lgb.train(
+        _parameters(recipe, trees, shape, early) | {"metric": "binary_logloss"},
+        data,
+        num_boost_round=trees.rounds,
+        valid_sets=[_dataset(shape, late, reference=data)],
+        valid_names=["late"],
+        callbacks=[lgb.record_evaluation(seen)],
+    )
+    curve = np.array(seen["late"]["binary_logloss"]) * float(weight.sum())
+    booster = Booster.of_text(_without_parameters(fitted.model_to_string(num_iteration=-1)))
+    return Watched(booster, np.concatenate([[none], curve]), float(weight.sum()))
+
+
+def least(watched: Sequence[Watched], rounds: int) -> tuple[int, list[float]]:
+    """How many rounds had the least loss over all later rows (0: none helps), and the mean loss after 0, 1, 2 …"""
+    # Training ends early where nothing can be split any more: the loss then stays what it is.
+    curves = [np.append(w.losses, np.full(rounds + 1 - len(w.losses), w.losses[-1])) for w in watched]
+    total = np.sum(curves, axis=0) / max(sum(w.weight for w in watched), 1e-12)
+    return int(np.argmin(total)), total.tolist()
 
 
 def _parameters(recipe: Recipe, trees: Trees, shape: Shape, task: Task) -> dict[str, Any]:

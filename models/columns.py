@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from features.catalogue import BY_NAME
+from features.errors import UsageError
 from features.matrix import Matrix
 from models.recipe import Cross, Recipe
 
-#: Numbers that stand in an effect as their rounded value (level: 0 staff … 5 C-level) are held to so many values.
-NUMBER_VALUES = 10
+#: A number stands in an effect by its band: each of its values (level: 0 staff … 5 C-level) where it has no more than
+#: this many, else so many bands of equal numbers of training rows.
+BANDS = 8
 #: Share of the training rows on either side beyond which a number is clipped.
 TAIL = 0.005
 
@@ -41,6 +43,7 @@ class Design:
     numbers   (k,) positions of its numbers; low, high, mean, scale (k,) float64: clipped, then standardised
     missing   (m,) positions of those numbers whose absence is told apart
     effects   pooled effects, categories' own values among them
+    bands     position of a number that stands in an effect -> (b - 1,) ascending float64 edges of its b bands
     """
 
     numbers: np.ndarray
@@ -50,6 +53,7 @@ class Design:
     scale: np.ndarray
     missing: np.ndarray
     effects: tuple[Effect, ...]
+    bands: Mapping[int, np.ndarray]
 
     @classmethod
     def learn(cls, matrix: Matrix, recipe: Recipe, columns: Sequence[str]) -> Design:
@@ -70,6 +74,7 @@ class Design:
         scale = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
         keep = scale > 1e-9
         some_missing = (told > 0) & (told < len(values))
+        bands = _bands(matrix, recipe, set(columns), place)
         return cls(
             numbers[keep],
             low[keep],
@@ -78,7 +83,8 @@ class Design:
             # A column that hardly moves (a flag set on one row in 10,000) must not get a huge standardised value.
             np.maximum(scale[keep], np.where(flags[keep], 0.05, 0.0)),
             numbers[some_missing],
-            tuple(_effects(matrix, recipe, set(columns), place)),
+            tuple(_effects(matrix, recipe, set(columns), place, bands)),
+            bands,
         )
 
     def encode(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +101,10 @@ class Design:
     def codes(self, values: np.ndarray) -> np.ndarray:
         """(e, n) int64 code of each effect; a missing or unseen part gives the effect's last code."""
         index = self._index
-        parts = values[:, index.columns].T
+        parts = values[:, index.columns].T.astype(np.float64)
+        for row, edges in index.banded:
+            known = ~np.isnan(parts[row])
+            parts[row, known] = np.searchsorted(edges, parts[row, known], side="right")
         with np.errstate(invalid="ignore"):
             bad = ~((parts > -0.5) & (parts < index.limits[:, None]))  # NaN is neither
         parts = np.rint(np.where(bad, 0.0, parts)).astype(np.int64)
@@ -121,6 +130,7 @@ class Design:
             np.array([len(effect.columns) == 2 for effect in self.effects], bool),
             np.array([effect.sizes[1] if len(effect.columns) == 2 else 1 for effect in self.effects], np.int64),
             np.array([effect.size for effect in self.effects], np.int64),
+            tuple((place[column], edges) for column, edges in sorted(self.bands.items()) if column in place),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -129,7 +139,8 @@ class Design:
         effects = [
             {"columns": e.columns, "sizes": e.sizes, "speaks": e.speaks, "spread": e.spread} for e in self.effects
         ]
-        return arrays | {"effects": effects}
+        bands = {str(column): edges.tolist() for column, edges in sorted(self.bands.items())}
+        return arrays | {"effects": effects, "bands": bands}
 
     @classmethod
     def of_json(cls, content: dict[str, Any]) -> Design:
@@ -138,13 +149,15 @@ class Design:
         effects = tuple(
             Effect(tuple(e["columns"]), tuple(e["sizes"]), e["speaks"], e["spread"]) for e in content["effects"]
         )
-        return cls(**arrays, effects=effects)
+        bands = {int(column): np.array(edges, np.float64) for column, edges in content["bands"].items()}
+        return cls(**arrays, effects=effects, bands=bands)
 
 
 @dataclass(frozen=True)
 class _Index:
     """The effects as arrays, so that all are coded at once: (u,) columns that occur with the code from which a value
-    is unseen, and for each of e effects the places of its first and second column and what the first counts."""
+    is unseen, and for each of e effects the places of its first and second column and what the first counts; banded:
+    place among the columns and edges of each number."""
 
     columns: np.ndarray
     limits: np.ndarray
@@ -153,6 +166,7 @@ class _Index:
     paired: np.ndarray
     times: np.ndarray
     sizes: np.ndarray
+    banded: tuple[tuple[int, np.ndarray], ...]
 
 
 _ARRAYS = {
@@ -165,7 +179,9 @@ _ARRAYS = {
 }
 
 
-def _effects(matrix: Matrix, recipe: Recipe, columns: set[str], place: dict[str, int]) -> list[Effect]:
+def _effects(
+    matrix: Matrix, recipe: Recipe, columns: set[str], place: dict[str, int], bands: Mapping[int, np.ndarray]
+) -> list[Effect]:
     """Each category's own values, then the recipe's crosses; those of a column that is left out are left out."""
     own = [
         Cross(columns=(c,), spread=recipe.linear.category, speaks=c)
@@ -177,9 +193,29 @@ def _effects(matrix: Matrix, recipe: Recipe, columns: set[str], place: dict[str,
         if not set(cross.columns) <= columns:
             continue
         sizes = tuple(
-            len(matrix.vocabulary.values[c]) if BY_NAME[c].kind == "category" else NUMBER_VALUES for c in cross.columns
+            len(matrix.vocabulary.values[c]) if BY_NAME[c].kind == "category" else len(bands[place[c]]) + 1
+            for c in cross.columns
         )
         if min(sizes) > 0:
             speaks = cross.speaks if cross.speaks in columns else cross.columns[-1]
             effects.append(Effect(tuple(place[c] for c in cross.columns), sizes, place[speaks], cross.spread))
     return effects
+
+
+def _bands(matrix: Matrix, recipe: Recipe, columns: set[str], place: dict[str, int]) -> dict[int, np.ndarray]:
+    """Edges of each number that stands in one of the recipe's crosses."""
+    named = {c for cross in recipe.linear.crosses if set(cross.columns) <= columns for c in cross.columns}
+    directed = sorted(c for c in named if BY_NAME[c].monotone)
+    if directed:
+        raise UsageError(f"{directed[0]} has a declared direction, so it cannot stand in a cross.", field="crosses")
+    numbers = sorted(place[c] for c in named if BY_NAME[c].kind != "category")
+    return {i: _edges(matrix.values[:, i].astype(np.float64)) for i in numbers}
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """(b - 1,) ascending edges between bands of (n,) values: half-way between few values, else quantiles."""
+    known = values[~np.isnan(values)]
+    there = np.unique(known)
+    if len(there) <= BANDS:
+        return np.asarray((there[1:] + there[:-1]) / 2)
+    return np.unique(np.quantile(known, np.linspace(0, 1, BANDS + 1)[1:-1]))

@@ -40,6 +40,11 @@ class Head:
             return np.full(len(scores[0]), np.nan)
         return np.asarray(expit(np.clip(self.logit(*scores), -EXTREME, EXTREME)))
 
+    def loss(self, scores: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+        """Log loss in nats, summed over (n,) outcomes by weight, of (n, s) scores."""
+        logit = np.clip(self.logit(*scores.T), -EXTREME, EXTREME)
+        return float(np.sum(weight * (np.logaddexp(0.0, logit) - target * logit)))
+
     def as_json(self) -> dict[str, Any]:
         """The head as JSON values."""
         return asdict(self) | {"slopes": list(self.slopes)}
@@ -64,7 +69,7 @@ def teachable(target: np.ndarray, minimum: int, what: str) -> str | None:
 
 
 def fit_head(scores: np.ndarray, target: np.ndarray, weight: np.ndarray, *, prior: float) -> Head:
-    """Fit logit = intercept + scores · slopes on a calibrate block, slopes not below 0.
+    """Fit logit = intercept + scores · slopes on rows that the scores' models had not seen, slopes not below 0.
 
     scores   (n, s) float64; column 0 is a logit already (the boosters' own level), which the fit trusts at first
     target   (n,) 0 or 1; weight (n,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class Labels:
     def take(self, rows: np.ndarray) -> Labels:
         """The labels of some rows: positions or a mask."""
         return Labels(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def joined(self, other: Labels) -> Labels:
+        """These labels, then those of another block; nothing competes across blocks, so its groups are its own."""
+        later = replace(other, group=other.group - other.group.min(initial=0) + self.group.max(initial=-1) + 1)
+        parts = {f.name: np.concatenate([getattr(self, f.name), getattr(later, f.name)]) for f in fields(self)}
+        return Labels(**parts)
 
     def accept_rows(self) -> np.ndarray:
         """(m,) positions of the rows that teach p_accept."""

@@ -162,7 +162,9 @@ def _penalty(recipe: Recipe, train: Matrix, design: Design, signed: bool) -> _Pe
     # Known direction holds for the value; that a value is missing may speak for or against.
     sign = np.where(missing | (not signed), 0, [feature.monotone for feature in declared])
     factor = np.where(behaviour, recipe.behaviour.spread, 1.0)
-    return _Penalty(sign.astype(np.int64), missing.astype(np.int64), factor)
+    # A number has a spread of its own, so that one which tells nothing shrinks away; missing values share the last.
+    group = np.minimum(np.arange(len(dense)), len(design.numbers))
+    return _Penalty(sign.astype(np.int64), group, factor)
 
 
 def _fit(
@@ -175,12 +177,12 @@ def _fit(
     towards: LinearScore | None,
 ) -> LinearScore:
     """Fit one logit; `towards`: its weights shrink towards a fitted multiple (not below 0) of another score's."""
-    part, d = recipe.linear, encoded.dense.shape[1]
-    stated = np.array([part.number, part.missing, SHARED_SPREAD, *(effect.spread for effect in design.effects)])
+    part, d, numbers = recipe.linear, encoded.dense.shape[1], len(design.numbers)
+    stated = np.array([part.number] * numbers + [part.missing, SHARED_SPREAD, *(e.spread for e in design.effects)])
     dense, sign, group, factor = encoded.dense, penalty.sign, penalty.group, penalty.factor
     if towards is not None:
         dense = np.column_stack([dense, towards.terms(encoded).sum(axis=1)])
-        sign, group, factor = np.append(sign, 1), np.append(group, 2), np.append(factor, 1.0)
+        sign, group, factor = np.append(sign, 1), np.append(group, numbers + 1), np.append(factor, 1.0)
     fitted = solve(
         Problem(
             np.ascontiguousarray(dense),

@@ -22,14 +22,17 @@ from models.labels import Labels
 from models.linear import LinearStart
 from models.recipe import Behaviour, Recipe
 from models.scores import EXTREME, Contract, Scores, log_sigmoid, sigmoid
-from models.stack import OUTCOMES, Raw, Stack, Taught, teach
+from models.stack import OUTCOMES, Raw, Stack
 from models.sweep import family_share
+from models.teach import RANKER, Rehearsal, rehearse, teach
 
 __all__ = ["Contributions", "Product", "Scores", "behaviour_share", "fit_product"]
 
-FORMAT = 1
+FORMAT = 2
 #: Times that a product whose behaviour moves too much is fitted again with behaviour held harder.
 HOLDS = 3
+#: Log loss, in nats, that chance gains for one more slope at most in 95 of 100 cases: half a chi-squared's quantile.
+CHANCE = 1.92
 _FILES = {"accept": "accept.txt", "convert": "convert.txt", "ranker": "ranker.txt"}
 
 
@@ -181,30 +184,38 @@ def fit_product(
     *,
     about: Mapping[str, Any] | None = None,
 ) -> Product:
-    """Fit starts and boosters on the training block and the heads on the later calibrate block.
+    """Fit starts and boosters on both blocks, and the heads on what stacks that knew less said of later rows.
 
     about    JSON values that the card repeats under `about`: the data's fingerprint, the cut, how columns are read
     Returns  the product; rows in any order give the same one
     Raises   NotEnoughData when nothing at all can be learned; ModelError when the two matrices differ in columns
     """
-    train, labels = canonical(train, labels)
     contract = Contract(train.columns, train.vocabulary)
     contract.check(train)
     contract.check(calibrate)
-    calibrate, calibrate_labels = canonical(calibrate, calibrate_labels)
+    train, labels = canonical(train.joined(calibrate), labels.joined(calibrate_labels))
     held = recipe
     for attempt in range(HOLDS + 1):
-        taught = teach(held, train, labels)
-        if all(taught.gaps.values()) and not taught.rounds["ranker"]:
-            raise NotEnoughData(f"There is nothing to learn: {taught.gaps['accept']}, and {taught.gaps['convert']}.")
-        heads = _heads(recipe, taught, calibrate, calibrate_labels)
-        product = Product(contract, taught.stack, heads, {})
+        seen = rehearse(held, train, labels)
+        if all(seen.gaps.values()) and not (seen.rounds[RANKER] and len(labels.rank_rows())):
+            raise NotEnoughData(f"There is nothing to learn: {seen.gaps['accept']}, and {seen.gaps['convert']}.")
+        heads, gain = _heads(recipe, seen, labels)
+        rounds = dict(seen.rounds)
+        if heads["convert"].estimable and not heads["convert"].slopes[1]:
+            rounds[RANKER] = 0
+        product = Product(contract, teach(held, train, labels, rounds), heads, {})
         share = behaviour_share(product, train)
         # An ablation without fit has nothing that behaviour could be held against.
         if share <= recipe.behaviour.share or attempt == HOLDS or "fit" in recipe.drop:
             break
         held = held.but(behaviour=_harder(held.behaviour))
-    card = _card(recipe, held, taught, heads, train, labels, calibrate_labels, share) | {"about": dict(about or {})}
+    learned = {
+        "rounds": {name: booster.rounds if booster else 0 for name, booster in product.stack.boosters.items()},
+        "late_loss": {name: [round(loss, 6) for loss in curve] for name, curve in seen.curves.items()},
+        "ranker_gain": gain,
+        "behaviour": {"share": share if np.isfinite(share) else None, "held": held.behaviour.model_dump()},
+    }
+    card = _card(recipe, heads, train, labels, seen) | learned | {"about": dict(about or {})}
     return replace(product, card=json.loads(json.dumps(card, allow_nan=False)))
 
 
@@ -227,34 +238,36 @@ def _harder(behaviour: Behaviour) -> Behaviour:
     return Behaviour(share=behaviour.share, gain=behaviour.gain * 0.5, spread=behaviour.spread * 0.5)
 
 
-def _heads(recipe: Recipe, taught: Taught, matrix: Matrix, labels: Labels) -> dict[str, Head]:
-    raw = taught.stack.raw(matrix.values)
-    heads = {}
-    for outcome, rows, target, weight, scores in (
-        ("accept", labels.accept_rows(), labels.accepted, labels.weight, (raw.accept,)),
-        ("convert", labels.convert_rows(), labels.converted, labels.convert_weight, (raw.convert, raw.ranker)),
+def _heads(recipe: Recipe, seen: Rehearsal, labels: Labels) -> tuple[dict[str, Head], float | None]:
+    """The heads, fitted on what the rehearsal said of rows that it had not seen, and what the ranker added there.
+
+    The ranker's trees stay in p(convert | accept) only where they earn it: by log loss, and by more than chance.
+    """
+    heads: dict[str, Head] = {}
+    gain = None
+    for outcome, target, weight in (
+        ("accept", labels.accepted, labels.weight),
+        ("convert", labels.converted, labels.convert_weight),
     ):
-        gap = taught.gaps[outcome]  # type: ignore[index]
+        gap = seen.gaps[outcome]  # type: ignore[index]
+        said = seen.said.get(outcome)  # type: ignore[call-overload]
         if gap is None:
-            gap = teachable(target[rows], recipe.heads.calibrate, f"{outcome} in the calibrate block")
+            gap = teachable(target[said.rows], recipe.heads.calibrate, f"{outcome} of later offers")
         if gap is not None:
             heads[outcome] = Head(False, gap)
             continue
-        x = np.column_stack([score[rows] for score in scores])
-        heads[outcome] = fit_head(x, target[rows], weight[rows], prior=recipe.heads.prior)
-    return heads
+        happened, counts = target[said.rows], weight[said.rows]
+        heads[outcome] = fit_head(said.scores, happened, counts, prior=recipe.heads.prior)
+        if outcome == "convert":
+            plain = fit_head(said.scores[:, :1], happened, counts, prior=recipe.heads.prior)
+            plain = replace(plain, slopes=(*plain.slopes, 0.0))
+            gain = plain.loss(said.scores, happened, counts) - heads[outcome].loss(said.scores, happened, counts)
+            if recipe.ranker.choose and gain < CHANCE:
+                heads[outcome] = plain
+    return heads, gain
 
 
-def _card(
-    recipe: Recipe,
-    held: Recipe,
-    taught: Taught,
-    heads: Mapping[str, Head],
-    train: Matrix,
-    labels: Labels,
-    calibrate_labels: Labels,
-    share: float,
-) -> dict[str, Any]:
+def _card(recipe: Recipe, heads: Mapping[str, Head], train: Matrix, labels: Labels, seen: Rehearsal) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "feature_version": FEATURE_VERSION,
@@ -264,10 +277,7 @@ def _card(
         "recipe": json.loads(recipe.json_text),
         "recipe_fingerprint": recipe.fingerprint,
         "heads": {name: head.as_json() for name, head in heads.items()},
-        "rounds": dict(taught.rounds),
-        "late_loss": {name: [round(loss, 6) for loss in curve] for name, curve in taught.curves.items()},
-        "rows": {"train": _counts(labels), "calibrate": _counts(calibrate_labels)},
-        "behaviour": {"share": share if np.isfinite(share) else None, "held": held.behaviour.model_dump()},
+        "rows": {"train": _counts(labels), "calibrate": {name: len(said.rows) for name, said in seen.said.items()}},
         "typical": _typical(train),
     }
 

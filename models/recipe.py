@@ -21,7 +21,9 @@ class _Part(BaseModel):
 class Cross(_Part):
     """A pooled effect of the linear start: one weight for each value (or pair of values) of its columns.
 
-    columns   one or two columns; a number such as level counts as its rounded value
+    A number with a declared direction has no place in one: its bands could rise and fall.
+
+    columns   one or two columns; a number counts by its band (models/columns.py)
     spread    prior standard deviation of the weights, in logits: the smaller, the more they shrink to none
     speaks    the feature to which the effect's part in a score is attributed
     """
@@ -35,7 +37,7 @@ class LinearPart(_Part):
     """The ridge logistic start. Spreads are prior standard deviations of weights, in logits.
 
     on        off: the boosters start from nothing
-    number    spread of a standardised number's weight; missing: of a missing value's
+    number    spread of a standardised number's weight, learned for each by itself; missing: of all missing values'
     category  spread of each value of a category
     learn     spreads are re-estimated from the data (empirical Bayes), the stated ones counting as `belief` weights
     share     the convert-given-accept weights shrink towards a multiple of the accept weights, not towards 0
@@ -52,7 +54,8 @@ class LinearPart(_Part):
 
 
 class Trees(_Part):
-    """One LightGBM booster. `rounds` 0: not used. `choose`: rounds are at most so many, chosen on later blocks."""
+    """One LightGBM booster. `rounds` 0: not used. `choose`: at most so many, and as many as help on later rows; the
+    ranker has all of them or none."""
 
     rounds: Annotated[int, Field(ge=0, le=5000)] = 60
     choose: bool = False
@@ -83,20 +86,46 @@ class Behaviour(_Part):
     spread: Share = 0.7
 
 
+def _cross(first: str, second: str, spread: float, speaks: str) -> Cross:
+    return Cross(columns=(first, second), spread=spread, speaks=speaks)
+
+
+#: What a rep likes and is good at, beyond the role.
 REP_CROSSES = (
     Cross(columns=("rep_id",), spread=0.3, speaks="rep_accept_rate"),
-    Cross(columns=("rep_id", "function"), spread=0.3, speaks="rep_function_accept_rate"),
-    Cross(columns=("rep_id", "level"), spread=0.3, speaks="level"),
-    Cross(columns=("rep_id", "solution"), spread=0.3, speaks="rep_solution_accept_rate"),
+    _cross("rep_id", "function", 0.3, "rep_function_accept_rate"),
+    _cross("rep_id", "level", 0.3, "level"),
+    _cross("rep_id", "solution", 0.3, "rep_solution_accept_rate"),
 )
+#: What a role is for: people, solutions, companies of a size, a time of the quarter.
 ROLE_CROSSES = (
-    Cross(columns=("role", "function"), spread=0.2, speaks="function"),
-    Cross(columns=("role", "level"), spread=0.2, speaks="level"),
-    Cross(columns=("role", "solution"), spread=0.2, speaks="solution"),
-    Cross(columns=("role", "account_segment"), spread=0.2, speaks="account_segment"),
-    Cross(columns=("solution", "sector"), spread=0.2, speaks="sector"),
-    Cross(columns=("solution", "function"), spread=0.2, speaks="function"),
+    _cross("role", "function", 0.2, "function"),
+    _cross("role", "level", 0.2, "level"),
+    _cross("role", "solution", 0.2, "solution"),
+    _cross("role", "account_segment", 0.2, "account_segment"),
+    _cross("role", "sector", 0.1, "sector"),
+    _cross("role", "revenue", 0.1, "revenue"),
+    _cross("role", "employees", 0.1, "employees"),
+    _cross("role", "account_status", 0.1, "account_status"),
+    _cross("role", "quarter_left", 0.1, "quarter_left"),
 )
+#: Which solution sells where and to whom.
+LEAD_CROSSES = (
+    _cross("solution", "sector", 0.2, "sector"),
+    _cross("solution", "function", 0.2, "function"),
+    _cross("solution", "level", 0.1, "level"),
+    _cross("solution", "revenue", 0.1, "revenue"),
+    _cross("solution", "account_status", 0.1, "account_status"),
+    _cross("region", "solution", 0.1, "solution"),
+    _cross("sector", "account_segment", 0.1, "sector"),
+    _cross("sector", "level", 0.1, "level"),
+    _cross("function", "level", 0.1, "level"),
+    _cross("customer", "quarter_left", 0.1, "quarter_left"),
+    _cross("focus", "customer", 0.1, "focus_match"),
+    _cross("focus", "account_status", 0.1, "focus_match"),
+    _cross("product_line_match", "function", 0.1, "product_line_match"),
+)
+CROSSES = REP_CROSSES + ROLE_CROSSES + LEAD_CROSSES
 
 
 class Recipe(_Part):
@@ -109,7 +138,7 @@ class Recipe(_Part):
     """
 
     name: str
-    linear: LinearPart = LinearPart(crosses=REP_CROSSES + ROLE_CROSSES)
+    linear: LinearPart = LinearPart(crosses=CROSSES)
     accept: Trees = Trees()
     convert: Trees = Trees()
     ranker: Trees = Trees()
@@ -152,8 +181,8 @@ class Recipe(_Part):
         return type(self).model_validate(values)
 
 
-_LEARNED = LinearPart(crosses=REP_CROSSES + ROLE_CROSSES, learn=True)
-_SMALL = Trees(rounds=40, leaves=7, learning_rate=0.08, bins=31)
+_LEARNED = LinearPart(number=0.04, missing=0.1, crosses=CROSSES, learn=True, belief=0.5)
+_SMALL = Trees(rounds=40, choose=True, leaves=7, learning_rate=0.08, bins=31)
 _CHOSEN = Trees(rounds=240, choose=True)
 
 PRESETS: dict[str, Recipe] = {
@@ -163,6 +192,6 @@ PRESETS: dict[str, Recipe] = {
         linear=_LEARNED,
         accept=_CHOSEN,
         convert=_CHOSEN,
-        ranker=Trees(rounds=120, leaves=7, learning_rate=0.05),
+        ranker=Trees(rounds=120, choose=True, leaves=7, learning_rate=0.05),
     ),
 }

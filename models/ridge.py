@@ -122,7 +122,11 @@ def _minimise(
 
 
 def _learned(problem: Problem, spread: np.ndarray, beta: np.ndarray, belief: float) -> np.ndarray:
-    """(g + e,) spreads re-estimated: what the weights show, by how well the data determine them (MacKay 1992)."""
+    """(g + e,) spreads re-estimated: what the weights show, by how well the data determine them (MacKay 1992).
+
+    How well is read off the curvature of the loss: the dense block's whole, for its columns tell much the same things;
+    of an effect's values, which never occur together, the diagonal.
+    """
     d, groups = problem.dense.shape[1], len(spread) - len(problem.sizes)
     tables = _split(beta[1 + d :], problem.sizes)
     logit = beta[0] + problem.dense @ beta[1 : 1 + d]
@@ -130,22 +134,31 @@ def _learned(problem: Problem, spread: np.ndarray, beta: np.ndarray, belief: flo
         logit += np.append(table, 0.0)[codes]
     p = expit(logit)
     curve = problem.weight * p * (1 - p)
-    information = np.einsum("n,nd->d", curve, problem.dense**2)
+    determined = _determined(problem, spread, curve)
+    # In units of its factor a weight is comparable with those that share its spread.
+    squares = (beta[1 : 1 + d] / problem.factor) ** 2
     result = spread.copy()
     for g in range(groups):
         mine = problem.group == g
         if mine.any():
-            factor = problem.factor[mine]
-            result[g] = _one_spread(
-                beta[1 : 1 + d][mine] / factor, information[mine] * factor**2, spread[g], problem.spread[g], belief
-            )
-    for i, (codes, table) in enumerate(zip(problem.codes, tables, strict=True)):
+            result[g] = _one_spread(squares[mine].sum(), determined[mine].sum(), problem.spread[g], belief)
+    for i, (codes, table) in enumerate(zip(problem.codes, tables, strict=True), start=groups):
         seen = np.bincount(codes, weights=curve, minlength=len(table) + 1)[: len(table)]
-        result[groups + i] = _one_spread(table, seen, spread[groups + i], problem.spread[groups + i], belief)
+        known = np.sum(seen / (seen + 1.0 / spread[i] ** 2))
+        result[i] = _one_spread(np.sum(table**2), known, problem.spread[i], belief)
     return result
 
 
-def _one_spread(weights: np.ndarray, information: np.ndarray, now: float, stated: float, belief: float) -> float:
-    determined = information / (information + 1.0 / now**2)
-    variance = (np.sum(weights**2) + belief * stated**2) / (np.sum(determined) + belief)
+def _determined(problem: Problem, spread: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """(d,) share, 0 to 1, of each dense weight's precision that comes from the data and not from its prior."""
+    sd = spread[problem.group] * problem.factor
+    information = (problem.dense * curve[:, None]).T @ problem.dense
+    information[np.diag_indices(len(sd))] += 1.0 / sd**2
+    variance = np.diag(np.linalg.inv(information)) if len(sd) else np.zeros(0)
+    return np.clip(1.0 - variance / sd**2, 0.0, 1.0)
+
+
+def _one_spread(squares: float, determined: float, stated: float, belief: float) -> float:
+    """The spread of weights whose squares sum to `squares`, so many of which the data determine."""
+    variance = (squares + belief * stated**2) / (determined + belief)
     return float(np.clip(np.sqrt(variance), NARROWEST, WIDEST))

@@ -10,8 +10,7 @@ import pytest
 
 from features.catalogue import BY_NAME, FEATURES
 from features.errors import NotEnoughData, UsageError
-from models.labels import Labels
-from models.product import Product, behaviour_share, fit_product
+from models.product import Product, behaviour_share, canonical, fit_product
 from models.recipe import Recipe
 from tests.models.drawn import Drawn, world
 
@@ -105,12 +104,13 @@ def _paths(node: dict[str, object], above: frozenset[int] = frozenset()) -> list
 def test_behaviour_is_held_to_its_share(train: Drawn, calibrate: Drawn, tiny: Recipe) -> None:
     recipe = tiny.but(behaviour={"gain": 1.0, "spread": 1.0})
     train = train.take(np.arange(1200))
-    free = behaviour_share(fit(recipe, train, calibrate), train.matrix)
+    learned, _ = canonical(train.matrix.joined(calibrate.matrix), train.labels.joined(calibrate.labels))
+    free = behaviour_share(fit(recipe, train, calibrate), learned)
     least = free / 1.5
     held = fit(recipe.but(behaviour={"gain": 1.0, "spread": 1.0, "share": least}), train, calibrate)
-    assert behaviour_share(held, train.matrix) < free
+    assert behaviour_share(held, learned) < free
     assert held.card["behaviour"]["held"]["gain"] < 1.0
-    assert held.card["behaviour"]["share"] == behaviour_share(held, train.matrix)
+    assert held.card["behaviour"]["share"] == behaviour_share(held, learned)
     none = fit(tiny.but(drop=("behaviour",)), train, calibrate)
     assert behaviour_share(none, train.matrix) == 0.0
     without_fit = fit(tiny.but(drop=("fit",)), train, calibrate)
@@ -148,6 +148,7 @@ def test_a_head_that_one_class_cannot_teach_is_not_estimable(
 def test_fewer_positives_than_stated_leave_the_head_out(train: Drawn, calibrate: Drawn, tiny: Recipe) -> None:
     few = train.labels.converted.copy()
     few[np.flatnonzero(few == 1)[15:]] = 0
+    calibrate = with_labels(calibrate, converted=np.zeros(len(calibrate.matrix), np.float32))
     product = fit(tiny, with_labels(train, converted=few), calibrate)
     assert product.card["heads"]["convert"] == {
         "estimable": False,
@@ -156,7 +157,7 @@ def test_fewer_positives_than_stated_leave_the_head_out(train: Drawn, calibrate:
         "reason": product.card["heads"]["convert"]["reason"],
     }
     assert "15 positive" in product.card["heads"]["convert"]["reason"]
-    lower = tiny.but(heads={"minimum": 15})
+    lower = tiny.but(heads={"minimum": 15, "calibrate": 1})
     assert fit(lower, with_labels(train, converted=few), calibrate).estimable
 
 
@@ -167,7 +168,7 @@ def test_nothing_to_learn_is_said(train: Drawn, calibrate: Drawn, tiny: Recipe) 
         train.labels.take(np.arange(n)), grade=np.full(n, -1, np.int8), accepted=unknown, converted=unknown
     )
     with pytest.raises(NotEnoughData, match="no offer tells of acceptance"):
-        fit_product(tiny, train.matrix.take(np.arange(n)), labels, calibrate.matrix, calibrate.labels)
+        fit_product(tiny, train.matrix.take(np.arange(n)), labels, calibrate.matrix.take(np.arange(n)), labels)
 
 
 def test_rows_without_a_known_outcome_teach_nothing(train: Drawn, calibrate: Drawn, tiny: Recipe) -> None:
@@ -205,11 +206,12 @@ def test_rounds_are_chosen_on_later_blocks(train: Drawn, calibrate: Drawn, tiny:
     assert product.card["rounds"]["accept"] == int(np.argmin(losses)) < 60
 
 
-def test_the_card_is_json_and_says_what_the_model_is(product: Product, train: Drawn) -> None:
+def test_the_card_is_json_and_says_what_the_model_is(product: Product, train: Drawn, calibrate: Drawn) -> None:
     card = json.loads(json.dumps(dict(product.card), allow_nan=False))
     assert card["columns"] == list(train.matrix.columns)
     assert Recipe.of_json(json.dumps(card["recipe"])).fingerprint == card["recipe_fingerprint"]
-    assert card["rows"]["train"]["accepted"] == int(train.labels.accepted.sum())
+    assert card["rows"]["train"]["accepted"] == int(train.labels.accepted.sum() + calibrate.labels.accepted.sum())
+    assert 0 < card["rows"]["calibrate"]["convert"] < card["rows"]["train"]["convert"]
     assert set(card["typical"]) <= set(BY_NAME)
 
 
@@ -224,7 +226,9 @@ def test_what_is_said_about_the_data_is_part_of_the_hash(train: Drawn, calibrate
 
 def test_groups_beyond_lightgbms_limit_are_cut(calibrate: Drawn, tiny: Recipe) -> None:
     big = world(8, 10_500)
-    labels = Labels(**{**big.labels.__dict__, "group": np.zeros(10_500, np.int64)})
+    unknown = np.full(10_500, np.nan, np.float32)  # so that the ranker has a part whatever it is worth
+    labels = replace(big.labels, group=np.zeros(10_500, np.int64), converted=unknown)
+    calibrate = with_labels(calibrate, converted=np.full(len(calibrate.matrix), np.nan, np.float32))
     one = {"rounds": 1}
     product = fit_product(
         tiny.but(accept=one, convert=one, ranker=one, linear={"on": False}),

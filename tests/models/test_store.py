@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ from models import boosters
 from models.product import Product
 from models.store import MANIFEST, content_hash, write
 from tests.models.drawn import Drawn
+
+
+@pytest.fixture
+def product(product: Product) -> Product:
+    """With a ranker, whether one was earned or not."""
+    boosters = dict(product.stack.boosters)
+    return replace(product, stack=replace(product.stack, boosters=boosters | {"ranker": boosters["accept"]}))
 
 
 @pytest.fixture
