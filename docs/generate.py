@@ -79,7 +79,7 @@ SAYS: dict[str, dict[str, str]] = {
         "hours": "The working day, for durations in working hours.",
         "sla": "How long a rep has to answer an offer.",
         "labels": "What counts as success, and how long to wait for it.",
-        "blocks": "Lengths of the blocks in which a model is calibrated and tested.",
+        "blocks": "Lengths of the newest block to learn from, and of those a model is tested on.",
         "value": "What a lead is worth; lists are sorted by it.",
         "behaviour_share": "Most that behaviour may move a score, as a share of what fit moves it.",
         "history": "Columns that have no history in the data, declared as not having changed.",
@@ -121,7 +121,7 @@ SAYS: dict[str, dict[str, str]] = {
     },
     "Won": {"within": "A won opportunity this soon after the offer."},
     "Blocks": {
-        "calibrate": "The block before the test, for probabilities.",
+        "calibrate": "The newest block before the test; it teaches, and its later rows judge probabilities.",
         "test": "The last block, for the verdict.",
     },
     "Value": {

@@ -255,7 +255,7 @@ class Labels(Section):
 
 
 class Blocks(Section):
-    """Lengths of the blocks of time on which heads are calibrated and models are tested."""
+    """Lengths of the newest block that a model learns from, and of those on which it is tested."""
 
     calibrate: Elapsed = Duration.parse("28d")
     test: Elapsed = Duration.parse("28d")

@@ -79,7 +79,7 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
 def _facts(record: Record) -> dict[str, str]:
     counts, pool, board = record.counts.blocks, record.pool, record.pool.board
     train, calibrate = counts["train"], counts["calibrate"]
-    heads = record.product.card["heads"]
+    heads, later = record.product.card["heads"], record.product.card["rows"]["calibrate"]
     accounts = len(np.unique(pool.account))
     return {
         "Data": f"{record.counts.words()} Facts to {record.until}.",
@@ -89,8 +89,10 @@ def _facts(record: Record) -> dict[str, str]:
         "Product": f"refitted on {train['offers']:,} offers: {train['answer known']:,} teach accepting "
         f"({train['accepted']:,} accepted), {train['conversion known']:,} converting ({train['converted']:,} did), "
         f"{train['younger than the horizon']:,} younger ones as much as {train['worth, in offers past it']:,} of them. "
-        f"Calibrated on {calibrate['answer known']:,} answers and on {calibrate['conversion known']:,} offers of which "
-        "it is known whether they converted.",
+        f"The newest block adds {calibrate['answer known']:,} answers and {calibrate['conversion known']:,} offers of "
+        "which it is known whether they converted.",
+        "Probabilities": f"fitted on {later.get('accept', 0):,} answers and {later.get('convert', 0):,} accepted "
+        "offers, each as scored by a stack that had seen only earlier ones.",
         "Heads": "; ".join(f"{name}: {_state(head)}" for name, head in heads.items()) + ".",
     }
 
