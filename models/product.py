@@ -183,10 +183,13 @@ def fit_product(
     calibrate_labels: Labels,
     *,
     about: Mapping[str, Any] | None = None,
+    like: Product | None = None,
 ) -> Product:
     """Fit starts and boosters on both blocks, and the heads on what stacks that knew less said of later rows.
 
     about    JSON values that the card repeats under `about`: the data's fingerprint, the cut, how columns are read
+    like     a product of the same rows, whose rounds and heads are taken over instead of rehearsed: what an ablation
+             needs, for a third of the cost
     Returns  the product; rows in any order give the same one
     Raises   NotEnoughData when nothing at all can be learned; ModelError when the two matrices differ in columns
     """
@@ -194,6 +197,8 @@ def fit_product(
     contract.check(train)
     contract.check(calibrate)
     train, labels = canonical(train.joined(calibrate), labels.joined(calibrate_labels))
+    if like is not None:
+        return Product(contract, teach(recipe, train, labels, like.card["rounds"]), like.heads, {})
     held = recipe
     for attempt in range(HOLDS + 1):
         seen = rehearse(held, train, labels)

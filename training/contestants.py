@@ -10,7 +10,7 @@ from features.catalogue import FAMILIES
 from features.matrix import Matrix
 from models.baselines import BASELINES, RULES_BASELINE
 from models.labels import Labels
-from models.product import fit_product
+from models.product import Product, fit_product
 from models.recipe import Recipe
 from models.scores import Scores
 
@@ -63,7 +63,8 @@ class Fitted(Protocol):
         """Scores of n pairs."""
 
 
-Fit = Callable[[Matrix, Labels, Matrix, Labels], Fitted]
+#: Train block and labels, calibrate block and labels, and the ranker of the same blocks where it is fitted already.
+Fit = Callable[[Matrix, Labels, Matrix, Labels, Product | None], Fitted]
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,34 @@ def contestants(recipe: Recipe, champion: Recipe | None = None) -> tuple[Contest
         if family in recipe.drop:
             continue
         less = recipe.but(drop=tuple(sorted({*recipe.drop, family})))
-        made.append(Contestant(f"without_{family}", "ablation", _product(less)))
+        made.append(Contestant(f"without_{family}", "ablation", _ablation(less)))
     return tuple(made)
 
 
 def _product(recipe: Recipe) -> Fit:
-    def fit(train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels) -> Fitted:
+    def fit(
+        train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels, ranker: Product | None
+    ) -> Fitted:
         return fit_product(recipe, train, labels, calibrate, calibrate_labels)
 
     return fit
 
 
+def _ablation(recipe: Recipe) -> Fit:
+    """As the ranker learned, with its rounds and heads, so that only what it is not told differs."""
+
+    def fit(
+        train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels, ranker: Product | None
+    ) -> Fitted:
+        return fit_product(recipe, train, labels, calibrate, calibrate_labels, like=ranker)
+
+    return fit
+
+
 def _baseline(name: str) -> Fit:
-    def fit(train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels) -> Fitted:
+    def fit(
+        train: Matrix, labels: Labels, calibrate: Matrix, calibrate_labels: Labels, ranker: Product | None
+    ) -> Fitted:
         return BASELINES[name]().fit(train, labels, calibrate, calibrate_labels)
 
     return fit

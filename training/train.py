@@ -168,7 +168,8 @@ def _run(
         for one in order:
             tick(f"{one.title}, as of {cut.day}")
             with clock.part("fits"):
-                fitted = one.fit(train_rows, cut.train.labels, calibrate_rows, cut.calibrate.labels)
+                ranker = models[-1] if one.key != RANKER else None
+                fitted = one.fit(train_rows, cut.train.labels, calibrate_rows, cut.calibrate.labels, ranker)
             if isinstance(fitted, Product) and one.key == RANKER:
                 models.append(fitted)
             with clock.part("metrics"):
@@ -181,12 +182,13 @@ def _canaries(
     recipe: Recipe, examples: Examples, cuts: Sequence[Cut], trial: Trial, engine: Engine, tick: Tick
 ) -> Canaries:
     """The recipe fitted once more at each cut, with columns that can tell nothing."""
+    known = {cut.at: model for cut, model in zip(cuts, trial.models, strict=True)}
 
     def fit(matrix: Matrix, cut: Cut) -> Product:
         tick(f"The ranker with canaries, as of {cut.day}")
         return fit_product(
             recipe, matrix.take(cut.train.rows), cut.train.labels,
-            matrix.take(cut.calibrate.rows), cut.calibrate.labels,
+            matrix.take(cut.calibrate.rows), cut.calibrate.labels, like=known[cut.at],
         )  # fmt: skip
 
     matrix = examples.matrix
