@@ -135,19 +135,21 @@ NOTHING_TOLD = pd.DataFrame(columns=list(COLUMNS))
 CONFIG: Config = read_config("markets: {all: {revenue: [0, null]}}\ntimezone: UTC\n")
 
 
-def case_of(pool: Pool, relation: str = "none", since: Mapping[str, Pool] | None = None, seed: int = 0) -> Case:
+def case_of(
+    pool: Pool, relation: str = "none", since: Mapping[str, Pool] | None = None, replicates: int = 1000
+) -> Case:  # fmt: skip
     """The gate's case of a pool: nothing is wrong with it but what its rows show."""
     none = relation == "none"
     champion = {"relation": relation, "version": "" if none else "1", "content_hash": "" if none else "champion"}
     evidence = Evidence(champion | {"gap": ""}, NO_ROWS, NOTHING_KNOWN, NOTHING_TOLD, dict(since or {}))
     version = Version("2", "run", "challenger", "", CONFIG.market_fingerprint, ("challenger",), datetime.now(UTC))
     serving = None if none else Served("1", "champion")
-    return Case(pool, {"behaviour_share": 0.5}, evidence, version, Path("nowhere"), CONFIG, serving, seed)
+    return Case(pool, {"behaviour_share": 0.5}, evidence, version, Path("nowhere"), CONFIG, serving, 0, replicates)
 
 
 def with_champion(ranker: Quality, champion: Quality | None, rules: Quality = Quality(0.35)) -> dict[str, Quality]:
     """The recipes of a run: the ranker, what it would replace, and simpler ones that know nearly as much."""
-    made = {RANKER: ranker, RULES: rules, "random": Quality(0.0), "rep_past_rate": Quality(0.25)}
+    made = {RANKER: ranker, RULES: rules}
     made |= {
         "logistic": Quality(max(ranker.score - 0.06, 0.0), 0.5),
         "pointwise_lightgbm": Quality(max(ranker.score - 0.04, 0.0), 0.5),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
+from features.clock import instant
 from features.errors import ModelError, UsageError
 from features.matrix import Matrix
 from models import store
@@ -79,7 +79,7 @@ class Champion:
         if day is None:
             return None
         # The card has the cut as a date: what was offered on that very day may have been known.
-        return int((pd.Timestamp(day, tz="UTC") + pd.Timedelta(days=1)).as_unit("us").value)
+        return instant(datetime.combine(date.fromisoformat(day), time(), UTC) + timedelta(days=1))
 
     def reads(self, matrix: Matrix) -> bool:
         """Whether it was made for the features of a matrix."""

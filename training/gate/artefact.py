@@ -49,7 +49,7 @@ def artefact_agrees(case: Case) -> Check:
         return Check(name, False, numbers, wrong)
     place = {offer: i for i, offer in enumerate(case.pool.offer_id)}
     pool = case.pool.take(np.array([place[offer] for offer in rows["offer_id"]], dtype=np.int64))
-    draw = pool.draw(case.seed)
+    draw = pool.draw(case.seed, case.replicates)
     ours = evaluate(pool.board, Predictions(said.score, said.p_accept, said.p_convert), draw)
     tested = evaluate(pool.board, pool.said[RANKER], draw)
     text = f"Loaded from its files it says of {len(rows):,} test offers what the run wrote down"

@@ -15,7 +15,7 @@ from training.champion import Served
 from training.contestants import CHAMPION, RULES
 from training.evaluate import Measured, evaluate
 from training.evidence import Evidence
-from training.pool import Pool
+from training.pool import REPLICATES, Pool
 from training.tracking import Version
 
 #: What decides. NDCG at 5 on the grades uses the accepts and conversions of every group, so fewer offers than with
@@ -70,11 +70,12 @@ class Case:
     config: Config
     serving: Served | None = None
     seed: int = 0
+    replicates: int = REPLICATES
 
     @cached_property
     def draw(self) -> Draw:
         """The resamples of the accounts, the same for every recipe."""
-        return self.pool.draw(self.seed)
+        return self.pool.draw(self.seed, self.replicates)
 
     @cached_property
     def measured(self) -> dict[str, Measured]:

@@ -61,7 +61,7 @@ def _not_worse(case: Case, called: str) -> Check:
         pool = case.evidence.since.get(part)
         if pool is None or len(pool) < MIN_OFFERS or len(pool.board.size) < MIN_GROUPS:
             continue
-        draw = pool.draw(case.seed)
+        draw = pool.draw(case.seed, case.replicates)
         ours, theirs = (evaluate(pool.board, pool.said[key], draw) for key in (RANKER, CHAMPION))
         if PRIMARY not in ours.value or PRIMARY not in theirs.value:
             continue
