@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from features.engine import Engine
 from features.errors import InputError, UnknownId
+from features.matrix import Vocabulary
 from tests.features.small_crm import T, base, day, engine, micros
 
 Row = dict[str, Any]
@@ -195,6 +196,21 @@ def test_a_batch_and_one_pair_at_a_time_give_the_same_bits(rows: Rows, pairs: li
     together = made.matrix(lead, rep, t).values
     alone = np.concatenate([made.matrix([a], [b], at).values for a, b, at in zip(lead, rep, t, strict=True)])
     assert together.tobytes() == alone.tobytes()
+
+
+def test_the_codes_of_another_vocabulary_are_those_that_its_engine_gives() -> None:
+    rows = base()
+    rows["accounts"][0]["region"], rows["accounts"][1]["region"] = "uk", "dach"
+    made = engine(rows)
+    words = {name: values[::-1] for name, values in made.vocabulary.values.items()}
+    words["region"] = ("uk",)
+    other = Engine(made.book, made.config, Vocabulary(words))
+    pairs = ["L1", "L2"], ["R1", "R2"], micros(T)
+    said = made.matrix(*pairs).recoded(other.vocabulary)
+    assert said.values.tobytes() == other.matrix(*pairs).values.tobytes()
+    assert said.vocabulary is other.vocabulary
+    assert np.isnan(said.column("region")[1])  # a region that the other vocabulary lacks
+    assert said.values.tobytes() != made.matrix(*pairs).values.tobytes()
 
 
 def test_an_id_that_the_data_lack_is_refused_by_name() -> None:
