@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import serving.promote as module
 from features.errors import Conflict, ModelError, Refused, UsageError
+from models.recipe import Recipe
 from serving.cache import ModelCache
 from serving.ladder import chosen
 from serving.ledger import Ledger
-from serving.promote import models, promote, rollback
+from serving.promote import champion, models, promote, rollback
 from serving.releases import Releases
-from tests.serving.conftest import Crm
+from tests.serving.conftest import Crm, make_home
 from training.gate import Verdict
 from training.tracking import Store
 from training.train import TrainResult, train
@@ -114,6 +116,32 @@ def test_to_overrule_the_gate_takes_a_reason_and_is_kept(crm: Crm, home: Path, l
     assert asked.release is not None
     assert (asked.release.forced, asked.release.reason) == (True, "agreed with sales")
     assert asked.release.gate["passed"] is False
+
+
+def test_a_challenger_is_judged_against_what_serves_and_both_stores_keep_that_it_was_forced(
+    crm: Crm, tmp_path: Path
+) -> None:
+    home = make_home(crm, tmp_path / "home")
+    with closing(Ledger.open(None, home)) as ledger:
+        serving = champion(home, ledger)
+        assert serving is not None
+        recipe = Recipe.preset("fast").but(drop=("behaviour",))
+        result = train(
+            crm.snapshot, crm.config, home, recipe=recipe, cuts=1, replicates=20, progress=False, champion=serving
+        )
+        asked = promote(home, ledger, crm.config)
+        said = {check.name: check for check in asked.verdict.checks}["against_champion"]
+        assert (asked.serves, said.passed) == (False, False)
+        assert "the champion (version 2)'s recipe" in said.text
+        run = Store(home).client.get_run(result.run_id).data
+        assert (run.params["champion.version"], run.params["champion.recipe"]) == ("2", "new")
+        assert run.metrics["gate/against_champion/met"] == 0
+        assert run.metrics["gate/against_champion/low"] == pytest.approx(said.numbers["low"])
+        forced = promote(home, ledger, crm.config, force=True, reason="a trial in one region")
+        assert forced.release is not None
+        tags = Store(home).client.get_run(result.run_id).data.tags
+        assert (forced.release.forced, tags["gate_forced"]) == (True, "a trial in one region")
+        assert champion(home, ledger).recipe == recipe  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("passing")
