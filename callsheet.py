@@ -30,7 +30,7 @@ app = typer.Typer(
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data in": (data.init, data.sample, data.check, data.audit),
-    "Learn and release": (learn.train, learn.compare, learn.promote, learn.rollback, learn.models),
+    "Learn and release": (learn.train, learn.compare, learn.promote, learn.rollback, learn.models, learn.value),
     "Watch": (watch.monitor,),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }

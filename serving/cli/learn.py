@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from features.config import Config
     from training.champion import Champion
 
+LOG_HELP = "round_id, action, reward; optional propensity, cluster; every other column is context."
+
 
 def train(
     data: DataOption,
@@ -107,6 +109,48 @@ def compare(
     else:
         rows = [run.as_dict() for run in found]
         listing.show(rows, list(dict.fromkeys(key for row in rows for key in row)), format=format)
+
+
+def value(
+    log: Annotated[Path, typer.Option("--log", metavar="LOG.csv", help=LOG_HELP)],
+    policy: Annotated[Path, typer.Option("--policy", metavar="POLICY.csv", help="round_id, action, probability.")],
+    home: HomeOption = HOME, config: UnreadConfigOption = CONFIG,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="How sure the intervals are.")] = 0.95,
+    replicates: Annotated[int, typer.Option(min=200, max=20_000, help="Of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of folds, fits and the bootstrap.")] = 0,
+    format: Annotated[Format, typer.Option("--format", help="For a program, a person or a sheet.")] = Format.json,
+) -> None:  # fmt: skip
+    """Tell what a policy would have earned, from a log that another policy made; without support: exit 1 and why.
+
+    IPS, SNIPS, doubly robust and switch-DR with intervals, from any bandit's log.
+    Propensities that are empty or missing are fitted on the context. The policy's
+    file may leave out actions of probability 0. docs/value.md tells how to read it.
+
+    \b
+    Examples
+      callsheet value --log log.csv --policy policy.csv
+      callsheet value --log log.csv --policy policy.csv --format table
+    """
+    from serving import listing
+    from serving.present_value import show_value
+    from training.offpolicy.progress import progress
+    from training.offpolicy.reading import read
+    from training.offpolicy.value import evaluate
+
+    with progress("value") as tick:
+        tick("reading")
+        logged, asked = read(log, policy)
+        found = evaluate(logged, asked, seed=seed, replicates=replicates, level=level, tick=tick)
+    if format is Format.table:
+        show_value(found, listing.console())
+    elif format is Format.json:
+        listing.show_object(found.as_dict())
+    else:
+        rows = [one.__dict__ for one in found.estimates]
+        listing.show(rows, ("estimator", "value", "low", "high"), format=format)
+        if found.refused is not None:
+            say(found.refused)
+    raise typer.Exit(0 if found.refused is None else 1)
 
 
 def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
