@@ -9,50 +9,67 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import FEATURE_VERSION
-from training import origin
+from training import experiment, origin
 from training.bootstrap import Interval
-from training.contestants import NOTES, RANKER, Contestant
+from training.contestants import NOTES, RANKER, RULES, Contestant
 from training.evaluate import Measured, perfect_calibration
 from training.figures import figures
+from training.gate import PRIMARY
 from training.monitor import reference
 from training.pool import ARTIFACT
 from training.record import Record
-from training.results import HEADLINES, markdown, sentence
-from training.slices import metric_part
+from training.results import HEADLINES, markdown, rivals, sentence
+from training.tables import tables
 from training.tracking import Run, Store
 
-#: Metrics that are measured on each slice of the test rows.
-SLICED = ("ndcg_at_5", "accept_at_3", "convert_at_3", "log_loss_convert")
 EXAMPLE = 5  # rows of the model's input example
 
 
 def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tuple[str, str]:
     """Write the run, the runs below it, and last the registered model; returns (run id, version)."""
-    name = f"Callsheet ranker ({record.recipe.name}), data to {record.until}"
-    note = markdown(record.order, record.rows, sentence(record.order, record.measured), _facts(record))
+    said = sentence(record.order, record.measured)
     facts = _version_facts(record)
-    with store.run(name, note, {"recipe": RANKER, "kind": "ranker"} | facts) as run:
+    with store.run(f"Training: {_named(record)}", said, {"recipe": RANKER, "kind": "ranker"} | facts) as run:
         run.params(_params(record))
-        run.dataset(
-            "offers", record.snapshot.fingerprint, *origin.dataset(record.examples),
-            json.dumps({"name": origin.without_secrets(record.source) or "not named"}),
-        )  # fmt: skip
+        _name_data(run, record)
         run.metrics(_with_intervals(record.measured[RANKER], names=list(HEADLINES)))
         model_id = store.log_product(run, record.folder, *_example(record), facts)
         run.metrics(_metrics(record) | {f"seconds/{name}": s for name, s in seconds.items()})
-        run.frame(ARTIFACT, record.pool.frame())
-        record.evidence.write(run)
-        run.text("counts.json", json.dumps(record.counts.flat, indent=1))
-        learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
-        run.text(reference.ARTIFACT, learned.text)
-        run.text("feature_report.json", json.dumps(record.worth.as_json(), indent=1))
-        run.text("feature_report.csv", record.worth.frame().to_csv(index=False))
-        run.text("card.json", json.dumps(record.product.card, indent=1))
-        run.text("baselines.csv", pd.DataFrame([row.as_dict() for row in record.rows]).to_csv(index=False))
-        run.figures(figures(record))
+        _keep(run, record)
         for one in record.order[1:]:
             _write_below(store, run, record, one)
-    return run.id, store.register(run, model_id, facts).version
+    version = store.register(run, model_id, facts).version
+    links = experiment.links(store.experiment, run.id, version)
+    run.describe(f"Model {version}: {_named(record)}", markdown(record.order, record.rows, said, _facts(record), links))
+    store.describe_version(version, f"{said}\n\n[The run that trained it]({links['Run']})")
+    return run.id, version
+
+
+def _named(record: Record) -> str:
+    return f"{record.recipe.name} recipe, data to {record.until}, seed {record.seed}"
+
+
+def _name_data(run: Run, record: Record) -> None:
+    """What was trained on, and what was tested on, as MLflow's datasets."""
+    source = json.dumps({"name": origin.without_secrets(record.source) or "not named"})
+    every = origin.dataset(record.examples, len(record.examples))
+    run.dataset(f"offers to {record.until}", record.snapshot.fingerprint, *every, source, "training")
+    tested = origin.dataset(record.examples, len(record.pool))
+    run.dataset("test offers", origin.digest(record.pool.offer_id), *tested, source, "evaluation")
+
+
+def _keep(run: Run, record: Record) -> None:
+    """The run's artifacts: what can be judged, drawn or read again without the data."""
+    run.frame(ARTIFACT, record.pool.frame())
+    record.evidence.write(run)
+    run.text("counts.json", json.dumps(record.counts.flat, indent=1))
+    learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
+    run.text(reference.ARTIFACT, learned.text)
+    run.text("feature_report.json", json.dumps(record.worth.as_json(), indent=1))
+    run.text("feature_report.csv", record.worth.frame().to_csv(index=False))
+    run.text("card.json", json.dumps(record.product.card, indent=1))
+    run.tables(tables(record))
+    run.figures(figures(record))
 
 
 def _params(record: Record) -> dict[str, object]:
@@ -101,11 +118,11 @@ def _state(head: Mapping[str, object]) -> str:
     return "estimable" if head.get("estimable") else f"not estimable ({head.get('gap') or head.get('reason') or ''})"
 
 
-def _with_intervals(measured: Measured, prefix: str = "", names: Sequence[str] | None = None) -> dict[str, float]:
+def _with_intervals(measured: Measured, names: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name in tuple(measured.value) if names is None else names:
+    for name in names:
         if name in measured.value:
-            found |= _spelled(f"{prefix}{name}", measured.interval(name))
+            found |= _spelled(name, measured.interval(name))
     return found
 
 
@@ -114,43 +131,41 @@ def _spelled(name: str, seen: Interval) -> dict[str, float]:
 
 
 def _metrics(record: Record) -> dict[str, float]:
+    """What stands beside the headlines: few enough to be read as a list. The rest is in the run's tables."""
     ours, said = record.measured[RANKER], record.pool.said[RANKER]
-    found = _with_intervals(ours, names=[name for name in ours.value if name not in HEADLINES])
+    found = {name: ours.value[name] for name in ours.value if name.startswith("calibration_error")}
     for head, p in (("accept", said.p_accept), ("convert", said.p_convert)):
         found[f"calibration_error_{head}_by_chance"] = perfect_calibration(p)
     promise = record.reliability.one_in_three
     if promise is not None:
-        named = {
-            "offers": promise.offers,
-            "forecast": promise.forecast,
-            "share": promise.share.value,
-            "low": promise.share.low,
-            "high": promise.share.high,
-        }
+        named = {"offers": promise.offers, "forecast": promise.forecast, "share": promise.share.value,
+                 "low": promise.share.low, "high": promise.share.high}  # fmt: skip
         found |= {f"threshold/accept_one_in_three/{name}": value for name, value in named.items()}
-    found |= record.worth.metrics()
     share = record.product.card["behaviour"]["share"]
     found["behaviour_share"] = float("nan") if share is None else float(share)
-    for one in record.order[1:]:
-        for name in HEADLINES:
-            if name in ours.value and name in record.measured[one.key].value:
-                found |= _spelled(f"difference/{one.key}/{name}", ours.less(record.measured[one.key], name))
-    for (column, value), part in record.parts.items():
-        found |= _with_intervals(part.ours, f"slice/{column}/{metric_part(value)}/", SLICED)
-        found[f"slice/{column}/{metric_part(value)}/offers"] = part.offers
-    return found
+    leads = {
+        one.key: ours.less(record.measured[one.key], PRIMARY)
+        for one in rivals(record.order)
+        if PRIMARY in ours.value and PRIMARY in record.measured[one.key].value
+    }
+    if leads:
+        found |= _spelled("lead/closest", min(leads.values(), key=lambda lead: lead.value))
+    if RULES in leads:
+        found |= _spelled("lead/rules", leads[RULES])
+    return found | record.worth.metrics() | {"test/offers": float(len(record.pool))}
 
 
 def _write_below(store: Store, parent: Run, record: Record, one: Contestant) -> None:
     """The run of one baseline or ablation: what it is, and how it did on the same test rows."""
-    measured = record.measured[one.key]
+    measured, ours = record.measured[one.key], record.measured[RANKER]
     note = f"{NOTES.get(one.key, '')}\n\nFitted and tested on the same cuts as the ranker, the run above it."
     with store.run(one.title, note, {"recipe": one.key, "kind": one.kind}, parent) as run:
         run.params({"recipe": one.key, "seed": record.seed, "data.fingerprint": record.snapshot.fingerprint})
-        found = _with_intervals(measured)
-        for name in HEADLINES:
-            if name in measured.value and name in record.measured[RANKER].value:
-                found |= _spelled(f"ranker_lead/{name}", record.measured[RANKER].less(measured, name))
+        _name_data(run, record)
+        found = _with_intervals(measured, names=list(HEADLINES))
+        found |= {name: value for name, value in measured.value.items() if name.startswith("calibration_error")}
+        if PRIMARY in measured.value and PRIMARY in ours.value:
+            found |= _spelled(f"ranker_lead/{PRIMARY}", ours.less(measured, PRIMARY))
         run.metrics(found)
 
 

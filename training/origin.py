@@ -9,6 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 from training.examples import Examples
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -51,10 +53,15 @@ def without_secrets(source: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-def dataset(examples: Examples) -> tuple[str, str]:
-    """(schema, profile) of the training data as MLflow's dataset input has them, JSON."""
+def digest(ids: np.ndarray) -> str:
+    """What names (n,) ids, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(ids.astype(str).tolist())).encode()).hexdigest()
+
+
+def dataset(examples: Examples, rows: int) -> tuple[str, str]:
+    """(schema, profile) of so many rows of the examples as MLflow's dataset input has them, JSON."""
     matrix = examples.matrix
     columns = [{"type": "float", "name": name, "required": False} for name in matrix.columns]
     schema = json.dumps({"mlflow_colspec": columns})
-    profile = json.dumps({"num_rows": len(examples), "num_elements": int(matrix.values.size)})
+    profile = json.dumps({"num_rows": rows, "num_elements": rows * len(matrix.columns)})
     return schema, profile

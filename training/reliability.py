@@ -91,10 +91,10 @@ class Reliability:
         return cls(whole, parts, *told)
 
     def frame(self) -> pd.DataFrame:
-        """Every curve as one table: head, slice, value, and the bins."""
-        rows = [one.frame().assign(head=head, slice="all", value="all") for head, one in self.whole.items()]
-        rows += [one.frame().assign(head=h, slice=c, value=v) for (h, c, v), one in self.slices.items()]
-        columns = ["head", "slice", "value", "forecast", "share", "low", "high", "offers"]
+        """Every curve as one table: head, slice, part, and the bins."""
+        rows = [one.frame().assign(head=head, slice="all", part="all") for head, one in self.whole.items()]
+        rows += [one.frame().assign(head=h, slice=c, part=v) for (h, c, v), one in self.slices.items()]
+        columns = ["head", "slice", "part", "forecast", "share", "low", "high", "offers"]
         return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
 

@@ -115,16 +115,19 @@ def _lead(rows: Mapping[tuple[str, str], Row], recipe: str) -> str:
     return f"{row.difference:+.3f} ({row.difference_low:+.3f} to {row.difference_high:+.3f})"
 
 
-def markdown(order: Sequence[Contestant], rows: Sequence[Row], said: str, facts: Mapping[str, str]) -> str:
-    """The run's page: the sentence, the table of recipes, and the facts of the run."""
+def markdown(
+    order: Sequence[Contestant], rows: Sequence[Row], said: str, facts: Mapping[str, str], links: Mapping[str, str]
+) -> str:
+    """The run's page: the sentence, links to what the run holds, the table of recipes, and the facts of the run."""
     by = {(row.recipe, row.metric): row for row in rows}
     shown = [m for m in HEADLINES if m != "convert_lift_at_3"]
-    lines = [said, "", "| recipe | " + " | ".join(HEADLINES[m] for m in shown) + " | ranker's lead |"]
+    lines = [said, "", " · ".join(f"[{name}]({where})" for name, where in links.items() if name != "Run"), ""]
+    lines += ["| recipe | " + " | ".join(HEADLINES[m] for m in shown) + " | ranker's lead |"]
     lines.append("|---" * (len(shown) + 2) + "|")
     for one in order:
         name = f"**{one.title}**" if one.key in (RANKER, RULES) else one.title
         cells = " | ".join(_cell(by, one.key, m) for m in shown)
         lines.append(f"| {name} | {cells} | {_lead(by, one.key)} |")
-    lines += ["", "In brackets: 95 % intervals, resampled by account. Charts: Artifacts, `plots`.", ""]
+    lines += ["", "In brackets: 95 % intervals, resampled by account.", ""]
     lines += [f"- **{name}**: {text}" for name, text in facts.items()]
     return "\n".join(lines)

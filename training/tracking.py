@@ -25,21 +25,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from features.errors import ModelError, UsageError
+from training import experiment
 
-EXPERIMENT = "callsheet"
 MODEL = "callsheet"
 CHALLENGER, CHAMPION = "challenger", "champion"
 PRODUCT = "product"  # the product's folder inside a logged model
-
-EXPERIMENT_NOTE = """Who gets which lead: each run is one `callsheet train`.
-
-Open a run to read what was trained on what, how it stands against its baselines, and what the gate said.
-The runs below a run are its baselines and ablations on the same test rows: select them all and press *Compare*.
-Metrics end in `_low` and `_high` where they have a 95 % interval (resampled by account); `slice/…` are parts of the
-test rows; `difference/…` is the ranker minus a baseline, paired."""
-#: The kind makes MLflow open on the runs and their charts, not on its pages for language models.
-EXPERIMENT_TAGS = {"mlflow.note.content": EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
-
 
 #: What a version is known by: content_hash, feature_version, market_fingerprint, …
 Facts = Mapping[str, str]
@@ -82,10 +72,20 @@ class Run:
         for part in _parts([RunTag(name, str(value)[:5000]) for name, value in values.items()], 100):
             self.client.log_batch(self.id, tags=part)
 
-    def dataset(self, name: str, digest: str, schema: str, profile: str, source: str) -> None:
-        """Name the data that was trained on, as MLflow's dataset input. `source` must hold no credentials."""
+    def dataset(self, name: str, digest: str, schema: str, profile: str, source: str, context: str) -> None:
+        """Name some data, as MLflow's dataset input; context: what for. `source` must hold no credentials."""
         data = Dataset(name, digest[:36], "callsheet", source, schema, profile)
-        self.client.log_inputs(self.id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+        self.client.log_inputs(self.id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+    def describe(self, name: str, note: str) -> None:
+        """Call the run by another name, and say something else on its page."""
+        self.client.update_run(self.id, name=name)
+        self.client.set_tag(self.id, "mlflow.note.content", note)
+
+    def tables(self, frames: Mapping[str, pd.DataFrame]) -> None:
+        """Store tables as tables/NAME.json, which MLflow shows as tables and sets side by side."""
+        for name, rows in frames.items():
+            self.client.log_table(self.id, rows, f"tables/{name}.json")
 
     def figures(self, figures: Mapping[str, Figure]) -> None:
         """Store charts as plots/NAME.png."""
@@ -135,14 +135,13 @@ class Store:
         with (self.home / "mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several first starts at once break MLflow's migrations
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-            if client.get_experiment_by_name(EXPERIMENT) is None:
-                client.create_experiment(EXPERIMENT, (self.home / "artifacts").as_uri(), tags=EXPERIMENT_TAGS)
+            experiment.prepare(client, self.home / "artifacts")
         return client
 
     @cached_property
     def experiment(self) -> str:
         """The experiment's id."""
-        return str(self.client.get_experiment_by_name(EXPERIMENT).experiment_id)
+        return str(self.client.get_experiment_by_name(experiment.NAME).experiment_id)
 
     @contextmanager
     def run(self, name: str, note: str, tags: Mapping[str, str], parent: Run | None = None) -> Iterator[Run]:
@@ -202,6 +201,10 @@ class Store:
             )
         self.client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
         return self.version(str(made.version))
+
+    def describe_version(self, version: str, note: str) -> None:
+        """Say what a registered version is (Markdown)."""
+        self.client.update_model_version(MODEL, version, description=note)
 
     @contextmanager
     def _fluent(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from features.errors import UsageError
+from training import experiment
 from training.tracking import Store
 
 HOST = "127.0.0.1"
@@ -27,7 +28,7 @@ def address(home: Path, port: int) -> str:
             raise UsageError(
                 f"Port {port} of {HOST} cannot be used ({error.strerror}); name another.", field="--port"
             ) from None
-    return f"http://{HOST}:{port}/#/experiments/{Store(home).experiment}/runs"
+    return f"http://{HOST}:{port}{experiment.address(Store(home).experiment)}"
 
 
 def run_ui(home: Path, port: int) -> NoReturn:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,12 +21,13 @@ from features.errors import NotEnoughData, UsageError
 from features.snapshot import Snapshot, read_snapshot
 from models.product import Product
 from training.compare import compare
-from training.contestants import ABLATIONS, CHAMPION, RANKER, RULES
+from training.contestants import CHAMPION, RANKER, RULES
 from training.contestants import TITLES as EVERY_TITLE
 from training.evaluate import evaluate
 from training.gate import PRIMARY, judge
 from training.origin import without_secrets
 from training.pool import ARTIFACT, Pool
+from training.results import HEADLINES
 from training.sample import write_sample
 from training.tracking import Run, Store
 from training.train import TrainResult, train
@@ -70,15 +73,21 @@ def trained(crm: tuple[Snapshot, Config], tmp_path_factory: pytest.TempPathFacto
 def test_the_run_says_in_words_what_it_found(trained: Trained) -> None:
     run = trained.store.client.get_run(trained.result.run_id)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "Callsheet ranker (fast), data to 2026-09-01"
+    assert run.info.run_name == "Model 1: fast recipe, data to 2026-09-01, seed 0"
     note = run.data.tags["mlflow.note.content"]
     assert note.startswith(trained.result.sentence)
     for title in TITLES.values():
         assert title in note
+    assert f"(#/experiments/{trained.store.experiment}/runs/{trained.result.run_id}/artifacts/plots)" in note
+    described = trained.store.client.get_model_version("callsheet", trained.result.version).description
+    assert described.startswith(trained.result.sentence)
+    assert trained.result.run_id in described
     assert run.data.params["data.fingerprint"] == trained.snapshot.fingerprint
     assert run.data.params["recipe.accept.rounds"] == "40"
     assert run.data.params["code.version"]
-    assert run.inputs.dataset_inputs[0].dataset.digest == trained.snapshot.fingerprint[:36]
+    named = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+    assert named["offers to 2026-09-01"] == trained.snapshot.fingerprint[:36]
+    assert "test offers" in named
 
 
 def test_every_recipe_has_a_run_of_its_own_with_intervals(trained: Trained) -> None:
@@ -91,16 +100,50 @@ def test_every_recipe_has_a_run_of_its_own_with_intervals(trained: Trained) -> N
         assert low <= value <= high
 
 
-def test_metrics_have_intervals_slices_and_paired_differences(trained: Trained) -> None:
+def test_the_runs_own_metrics_are_few_and_have_intervals(trained: Trained) -> None:
     metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
-    for name in ("ndcg_at_1", "ndcg_at_10", "mrr", "map", "accept_at_1", "convert_at_5", "log_loss_convert"):
+    assert len(metrics) < 110
+    for name in (*HEADLINES, "lead/rules", "lead/closest", "family/graph/dropped", "canary/added"):
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     assert metrics["calibration_error_accept_by_chance"] > 0
     assert metrics["behaviour_share"] >= 0
-    assert {f"difference/without_{family}/{PRIMARY}_low" for family in ABLATIONS} <= metrics.keys()
-    assert any(name.startswith("slice/relationship/new/") for name in metrics)
     row = next(r for r in trained.result.table if r.recipe == RULES and r.metric == PRIMARY)
-    assert metrics[f"difference/{RULES}/{PRIMARY}"] == pytest.approx(row.difference)
+    assert metrics["lead/rules"] == pytest.approx(row.difference)
+    assert metrics["lead/closest"] <= metrics["lead/rules"]
+
+
+def test_the_page_of_runs_opens_on_metrics_that_a_training_logs(trained: Trained) -> None:
+    metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
+    tags = trained.store.client.get_experiment(trained.store.experiment).tags
+    view = json.loads(tags["mlflow.sharedViewState.callsheet-headlines"])
+    state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+    columns = [c for c in state["selectedColumns"] if c.startswith("metrics.")]
+    assert len(columns) >= 5
+    assert {c.split("`")[1] for c in columns} <= metrics.keys()
+    assert {chart["metricKey"] for chart in state["compareRunCharts"]} <= metrics.keys()
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
+    assert [one.name for one in trained.store.client.search_experiments()] == ["callsheet"]
+
+
+def test_the_rest_is_in_tables(trained: Trained) -> None:
+    recipes, slices, reliability = (_table(trained.run, name) for name in ("recipes", "slices", "reliability"))
+    seen = recipes[recipes.recipe == TITLES[RANKER]].set_index("metric")
+    for name in ("ndcg_at_1", "ndcg_at_10", "mrr", "map", "accept_at_1", "convert_at_5", "log_loss_convert"):
+        assert seen.low[name] <= seen.value[name] <= seen.high[name]
+    assert set(recipes.recipe) == set(TITLES.values())
+    rules = recipes[(recipes.recipe == TITLES[RULES]) & (recipes.metric == PRIMARY)].iloc[0]
+    row = next(r for r in trained.result.table if r.recipe == RULES and r.metric == PRIMARY)
+    assert (rules.value, rules.lead) == pytest.approx((row.value, row.difference))
+    assert {"new", "existing"} <= set(slices[slices.slice == "relationship"]["part"])
+    assert set(reliability[reliability.slice == "all"]["head"]) == {"accept", "convert"}
+    assert reliability[(reliability["head"] == "accept") & (reliability.slice == "all")].offers.sum() == len(
+        pd.read_parquet(trained.run.read(ARTIFACT))
+    )
+
+
+def _table(run: Run, name: str) -> pd.DataFrame:
+    return pd.read_json(run.read(f"tables/{name}.json"), orient="split")
 
 
 def test_the_charts_and_tables_are_there(trained: Trained) -> None:
@@ -110,7 +153,6 @@ def test_the_charts_and_tables_are_there(trained: Trained) -> None:
     assert counts["offers"] == len(trained.snapshot.tables["offers"])
     assert counts["examples"] + counts["withdrawn"] + counts["reassigned"] <= counts["offers"]
     assert counts["train: offers"] > counts["calibrate: offers"] > 0
-    assert len(pd.read_csv(trained.run.read("baselines.csv"))) == len(trained.result.table)
 
 
 def test_the_feature_report_holds_every_family_feature_and_canary(trained: Trained) -> None:
@@ -134,7 +176,8 @@ def test_the_feature_report_holds_every_family_feature_and_canary(trained: Train
     for way in ("dropped", "permuted"):
         spelled = [metrics[f"family/graph/{way}{end}"] for end in ("", "_low", "_high")]
         assert spelled == pytest.approx(graph[way]["lost"][PRIMARY])
-    assert metrics["family/graph/dropped"] == pytest.approx(metrics[f"difference/without_graph/{PRIMARY}"])
+    lead = next(r.difference for r in trained.result.table if r.recipe == "without_graph" and r.metric == PRIMARY)
+    assert metrics["family/graph/dropped"] == pytest.approx(lead)
     assert metrics["canary/singing"] == len(told["canaries"]["singing"])
     assert metrics["canary/noise/place"] == told["canaries"]["kinds"]["noise"]["place"]
 
