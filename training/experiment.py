@@ -16,7 +16,7 @@ NAME = "callsheet"
 #: MLflow's own experiment, which it makes with every store and which nobody asked for.
 MLFLOWS_OWN = "0"
 
-NOTE = """Who gets which lead: each run is one `callsheet train`, with a run below it for every recipe on the same offers.
+NOTE = """Who gets which lead: each run is one `callsheet train`, with a run below it for every recipe on those offers.
 
 - **Read one run**: click its name; its description says what was trained on what, and links its report and charts.
 - **Compare**: tick runs, press *Compare*; or open the chart view above the list.
