@@ -12,6 +12,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, ViewType
 
+from features.catalogue import families
+
 NAME = "callsheet"
 #: MLflow's own experiment, which it makes with every store and which nobody asked for.
 MLFLOWS_OWN = "0"
@@ -34,26 +36,23 @@ TAGS = {
 
 #: The view on which the page opens.
 FIRST = "callsheet-headlines"
+_PAGES = "workflowType=machine_learning"  # and not those for language models
 _VIEW = "mlflow.sharedViewState."
 _COLUMNS = (
     "metrics.`ndcg_at_5`", "metrics.`ndcg_at_5_low`", "metrics.`ndcg_at_5_high`", "metrics.`accept_at_3`",
     "metrics.`convert_at_3`", "metrics.`log_loss_accept`", "metrics.`log_loss_convert`", "tags.`gate`",
     "attributes.`Models`", "attributes.`Dataset`",
 )  # fmt: skip
-_FAMILIES = ("fit", "rep", "account", "timing", "graph", "behaviour")
-#: Section -> metric -> what its chart is called.
-_CHARTS: Mapping[str, Mapping[str, str]] = {
-    "Headlines": {
-        "ndcg_at_5": "NDCG at 5", "accept_at_3": "accepted of the first 3", "convert_at_3": "converted of the first 3",
-        "log_loss_accept": "log loss of p_accept (less is better)",
-        "log_loss_convert": "log loss of p_convert (less is better)", "lead/rules": "lead over the rules, NDCG at 5",
-    },
-    "Probabilities": {
-        "calibration_error_accept": "p_accept: calibration error", "calibration_error_convert": "p_convert: the same",
-        "threshold/accept_one_in_three/share": "accepted of offers at one in three or more",
-    },
-    "Families: NDCG at 5 lost without": {f"family/{name}/dropped": name for name in _FAMILIES},
-    "Canaries": {"canary/singing": "canaries that sing", "canary/added": "NDCG at 5 gained by canaries"},
+#: Section of the chart view -> the metrics that it draws, a chart each.
+_CHARTS: Mapping[str, Sequence[str]] = {
+    "Headlines": (
+        "ndcg_at_5", "accept_at_3", "convert_at_3", "log_loss_accept", "log_loss_convert", "lead/rules",
+    ),
+    "Probabilities": (
+        "calibration_error_accept", "calibration_error_convert", "threshold/accept_one_in_three/share",
+    ),
+    "NDCG at 5 lost without a family": tuple(f"family/{name}/dropped" for name in families()),
+    "Canaries": ("canary/singing", "canary/added"),
 }  # fmt: skip
 
 
@@ -83,32 +82,37 @@ def _hide_mlflows_own(client: MlflowClient) -> None:
 
 def address(experiment: str) -> str:
     """The path of the page of runs as it should open, behind the server's address."""
-    return f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={FIRST}"
+    return f"/#/experiments/{experiment}/runs?{_PAGES}&viewStateShareKey={FIRST}"
 
 
 def links(experiment: str, run: str, version: str) -> dict[str, str]:
     """Where things of a run are found in MLflow's pages, as addresses within them."""
     page = f"#/experiments/{experiment}/runs/{run}"
-    return {
-        "Run": page, "Report": f"{page}/artifacts/report.html", "Charts": f"{page}/artifacts/plots",
-        "Tables": f"{page}/artifacts/tables", "Features": f"{page}/artifacts/feature_report.csv",
-        "Model": f"#/models/callsheet/versions/{version}",
-    }  # fmt: skip
+    kept = {"Report": "report.html", "Charts": "plots", "Tables": "tables", "Features": "feature_report.csv"}
+    found = {"Run": page} | {name: f"{page}/artifacts/{path}" for name, path in kept.items()}
+    found["Model"] = f"#/models/callsheet/versions/{version}"
+    return {name: f"{where}?{_PAGES}" for name, where in found.items()}
 
 
 def views() -> dict[str, str]:
     """Tags of the experiment by which MLflow keeps saved views; its own pages write the same."""
-    charts, sections = [], []
+    own = {"deleted": False, "isGenerated": False}
+    charts: list[dict[str, Any]] = [
+        {"uuid": "callsheet-table", "type": "DIFFERENCE", "runsCountToCompare": 20, "metricSectionId": "callsheet-side",
+         "chartName": "Side by side", "compareGroups": ["Model metrics", "Parameters"], "showChangeFromBaseline": True,
+         "showDifferencesOnly": True, "baselineColumnUuid": "", **own}
+    ]  # fmt: skip
+    sections: list[dict[str, Any]] = [
+        {"uuid": "callsheet-side", "name": "Side by side", "display": True, "isReordered": True, "columns": 1,
+         "cardHeight": 520, **own}
+    ]  # fmt: skip
     for number, (title, metrics) in enumerate(_CHARTS.items()):
         section = f"callsheet-{number}"
-        sections.append(
-            {"uuid": section, "name": title, "display": True, "isReordered": True, "deleted": False,
-             "isGenerated": False}
-        )  # fmt: skip
+        sections.append({"uuid": section, "name": title, "display": True, "isReordered": True, **own})
         charts += [
             {"uuid": f"{section}-{place}", "type": "BAR", "runsCountToCompare": 20, "metricSectionId": section,
-             "deleted": False, "isGenerated": False, "displayName": words, "metricKey": metric}
-            for place, (metric, words) in enumerate(metrics.items())
+             "metricKey": metric, **own}
+            for place, metric in enumerate(metrics)
         ]  # fmt: skip
     state: dict[str, Any] = {
         "searchFilter": "", "orderByKey": "attributes.start_time", "orderByAsc": False, "startTime": "ALL",
