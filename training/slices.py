@@ -59,3 +59,8 @@ def each_slice(table: pd.DataFrame, minimum: int = MINIMUM) -> Iterator[tuple[st
         for value, rows in sorted(table.groupby(column, observed=True).indices.items()):
             if len(rows) >= minimum and value != UNKNOWN:
                 yield column, str(value), np.asarray(rows)
+
+
+def metric_part(text: str) -> str:
+    """A slice's value as MLflow lets it stand in the name of a metric."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-. ") else "_" for c in text).strip() or "_"
