@@ -82,7 +82,7 @@ def case(
 
     for cut in cuts:
         for one in order:
-            scores = one.fit(*blocks(cut)).predict(matrix.take(cut.test.rows))  # type: ignore[arg-type]
+            scores = one.fit(*blocks(cut), None).predict(matrix.take(cut.test.rows))  # type: ignore[arg-type]
             said = Predictions(scores.score, scores.p_accept, scores.p_convert)
             parts[one.key].append(bend(said, cut.test.rows) if one.key == RANKER else said)
     joined = {
