@@ -26,6 +26,9 @@ class Pool:
     account   (n,) int64, the cluster of the bootstrap
     slices    n rows, as of Examples
     said      recipe -> what it said of the rows, fitted at the row's cut
+    worth     recipe -> (n,) float64: what the row adds to the doubly robust value, in conversions an offer, of routing
+              by the recipe (training.offpolicy.offers); NaN where it was not estimated: the row was not drawn, or the
+              log has no support for what the recipe would have done
     """
 
     offer_id: np.ndarray
@@ -34,6 +37,7 @@ class Pool:
     board: Board
     slices: pd.DataFrame
     said: Mapping[str, Predictions] = field(default_factory=dict)
+    worth: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, examples: Examples, cuts: Sequence[Cut]) -> Pool:
@@ -60,6 +64,7 @@ class Pool:
         return Pool(
             self.offer_id[rows], self.cut[rows], self.account[rows], self.board.take(rows),
             self.slices.iloc[rows].reset_index(drop=True), {key: said.take(rows) for key, said in self.said.items()},
+            {key: worth[rows] for key, worth in self.worth.items()},
         )  # fmt: skip
 
     def draw(self, seed: int = 0, replicates: int = REPLICATES) -> Draw:
@@ -76,6 +81,7 @@ class Pool:
         columns |= {f"slice.{name}": self.slices[name].astype(str) for name in self.slices}
         for recipe, said in self.said.items():
             columns |= {f"{recipe}.{part}": getattr(said, part) for part in _PARTS}
+        columns |= {f"{recipe}.worth": worth for recipe, worth in self.worth.items()}
         return pd.DataFrame(columns)
 
     @classmethod
@@ -90,8 +96,10 @@ class Pool:
         slices = {c.removeprefix("slice."): frame[c] for c in names if c.startswith("slice.")}
         recipes = [c.removesuffix(".score") for c in names if c.endswith(".score")]
         said = {r: Predictions(*(frame[f"{r}.{part}"].to_numpy(np.float64) for part in _PARTS)) for r in recipes}
+        worth = {c.removesuffix(".worth"): frame[c].to_numpy(np.float64) for c in names if c.endswith(".worth")}
         account = frame["account"].to_numpy()
-        return cls(offer_id, frame["cut"].to_numpy(), account, board, pd.DataFrame(slices, dtype="category"), said)
+        table = pd.DataFrame(slices, dtype="category")
+        return cls(offer_id, frame["cut"].to_numpy(), account, board, table, said, worth)
 
 
 def tie_breaks(offer_id: np.ndarray) -> np.ndarray:
