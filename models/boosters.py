@@ -168,7 +168,8 @@ def _parameters(recipe: Recipe, trees: Trees, shape: Shape, task: Task) -> dict[
     ranking = {
         "label_gain": list(recipe.label_gain),
         "lambdarank_truncation_level": TRUNCATION,
-        "lambdarank_norm": True,
+        # Divided by the spread of a group's scores, gradients would vanish beside a start that tells much already.
+        "lambdarank_norm": False,
     }
     return {
         "objective": task.objective,
