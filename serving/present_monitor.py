@@ -40,6 +40,7 @@ def show_monitored(seen: Monitored, screen: Console) -> None:
     judged = [m for m in seen.compared.features if m.limit is not None]
     if judged:
         screen.print(_moved([m for m in nearest(judged) if m.state != "same"] or nearest(judged)[:MOST]))
+    screen.print()
     advice = seen.judgement.advice
     because = "; ".join(one.check for one in seen.judgement.reasons)
     if because:
@@ -70,7 +71,7 @@ def rows(seen: Monitored) -> list[dict[str, object]]:
 
 def _moved(shown: Sequence[Moved]) -> Table:
     calm = all(m.state == "same" for m in shown)
-    table = _grid("Came nearest to their limit" if calm else "Moved beyond their limit")
+    table = _grid("\nCame nearest to their limit" if calm else "\nMoved beyond their limit")
     table.add_column("feature")
     for name in ("PSI", "limit", "part of the model", "missing then", "now", "new values"):
         table.add_column(name, justify="right")

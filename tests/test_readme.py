@@ -24,8 +24,8 @@ COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re
 
 #: Commands that keep running until they are stopped, and the page that answers once they are up.
 SERVERS = {"callsheet serve": "/readyz", "make ui": "/"}
-#: Commands whose answer may be no on so small a sample: the gate then refuses, as the README says it may.
-MAY_REFUSE = ("callsheet promote", "callsheet rollback")
+#: Commands whose answer may be no on so small a sample, as the README says it may.
+MAY_REFUSE = ("callsheet promote", "callsheet rollback", "callsheet monitor")
 
 
 @dataclass

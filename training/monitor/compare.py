@@ -14,7 +14,7 @@ from models.product import Product
 from training.blocks import last_in_company
 from training.evaluate import calibration_error, perfect_calibration
 from training.gate.probabilities import CALIBRATION_MARGIN
-from training.monitor.drift import FALSE_ALARMS, FLOOR, Usual, limit, psi, usual
+from training.monitor.drift import FALSE_ALARMS, FLOOR, Usual, limit, psi, share_room, usual
 from training.monitor.order import Order, order
 from training.monitor.recent import Recent, in_codes_of, scored
 from training.monitor.reference import HEADS, WEEK, Counted, Head, Reference, ripened
@@ -220,9 +220,7 @@ def _rate(head: Head, recent: Recent, reference: Reference, length: int) -> Rate
     own = usual(weeks, length)
     if rows < FLOOR or weeks.sum() < FLOOR or own.windows < MIN_WINDOWS or not 0 < then < 1 or now is None:
         return Rate("not judged", then, now, rows, None, None, end, weeks, by)
-    # PSI of two bins is nearly (now - then)^2 / (then (1 - then)), so its spread is that of the rate.
-    error = float(np.sqrt(then * (1 - then) * (1 / rows + 1 / weeks.sum() + own.spread)))
-    room = max(float(norm.ppf(1 - FALSE_ALARMS / 2 / len(HEADS))) * error, LEAST_RATE * then)
+    room = max(share_room(then, rows, int(weeks.sum()), own, len(HEADS)), LEAST_RATE * then)
     state: State = "moved" if abs(now - then) > room else "same"
     return Rate(state, then, now, rows, max(then - room, 0.0), min(then + room, 1.0), end, weeks, by)
 

@@ -109,7 +109,7 @@ def features(case: Case) -> list[Finding]:
     if gone:
         parts.append(f"told in training and by no offer now: {_named(gone)}")
     if moved:
-        parts.append(f"moved beyond their limit: {', '.join(_far(m) for m in moved[:5])}{_more(moved, 5)}")
+        parts.append(f"moved beyond their limit: {', '.join(_far(m) for m in moved[:3])}{_more(moved, 3)}")
     said = "; ".join(parts)
     text = f"{said[0].upper()}{said[1:]}. Together they carry {weight:.0%} of the model (limit {WEIGHT:.0%})."
     heavy = weight >= WEIGHT
