@@ -14,13 +14,15 @@ from models.product import Product
 from training.blocks import last_in_company
 from training.evaluate import calibration_error, perfect_calibration
 from training.gate.probabilities import CALIBRATION_MARGIN
-from training.monitor.drift import FALSE_ALARMS, FLOOR, Usual, limit, psi, share_room, usual
+from training.monitor.drift import FALSE_ALARMS, FLOOR, RATE_WINDOWS, Usual, limit, psi, share_room, usual
 from training.monitor.order import Order, order
 from training.monitor.recent import Recent, in_codes_of, scored
 from training.monitor.reference import HEADS, WEEK, Counted, Head, Reference, ripened
 
 #: Windows of training that it takes to know how much something moves by itself.
 MIN_WINDOWS = 2
+#: Weeks of training's windows at most.
+LONGEST = 4
 #: How far a rate has to move, as a share of itself, before it matters.
 LEAST_RATE = 0.10
 #: The fall of the area under the ROC curve that matters.
@@ -130,7 +132,8 @@ class Compared:
 
 def compare(recent: Recent, reference: Reference, product: Product) -> Compared:
     """Hold the window, and what ripened in it, against what the product was made from."""
-    length = max(1, round((recent.end - recent.start) / WEEK))
+    # A longer window swings no more than a short one, and training holds more of the short ones to tell by.
+    length = min(max(1, round((recent.end - recent.start) / WEEK)), LONGEST)
     own = recent.examples.matrix.take(recent.window)
     matrix, unseen = in_codes_of(own, product.vocabulary)
     moved, fresh = [], np.zeros(len(matrix), bool)
@@ -217,7 +220,7 @@ def _rate(head: Head, recent: Recent, reference: Reference, length: int) -> Rate
     by = np.zeros((int(place.max(initial=-1)) + 1, 2), np.int64)
     np.add.at(by, (len(by) - 1 - place, outcome.astype(np.int64)), 1)
     rows, now = len(outcome), float(outcome.mean()) if len(outcome) else None
-    own = usual(weeks, length)
+    own = usual(weeks, length, RATE_WINDOWS)
     if rows < FLOOR or weeks.sum() < FLOOR or own.windows < MIN_WINDOWS or not 0 < then < 1 or now is None:
         return Rate("not judged", then, now, rows, None, None, end, weeks, by)
     room = max(share_room(then, rows, int(weeks.sum()), own, len(HEADS)), LEAST_RATE * then)

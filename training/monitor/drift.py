@@ -15,8 +15,9 @@ LEAST = 0.2
 #: Chance of one false alarm or more in a whole run, over all features.
 FALSE_ALARMS = 0.001
 DRAWS = 2_000
-#: The windows of training that tell how far a feature moves by itself: the last so many, each against all before it.
-WINDOWS = 6
+#: The windows of training that tell how far something moves by itself: the last so many, each against all before it. A
+#: feature that counts what has happened fills up while the log begins, so only the last ones tell of it; a rate does not.
+WINDOWS, RATE_WINDOWS = 6, 12
 MIN_WINDOW = 100
 
 
@@ -54,15 +55,15 @@ class Usual:
     windows: int
 
 
-def usual(weeks: np.ndarray, length: int) -> Usual:
+def usual(weeks: np.ndarray, length: int, most: int = WINDOWS) -> Usual:
     """Each of the last windows against all that came before it, compared with what sampling alone would show.
 
-    weeks    (w, b) counts by week, the oldest first; length: of a window, in weeks
+    weeks    (w, b) counts by week, the oldest first; length: of a window, in weeks; most: windows
     Rows that come in bunches (an account's offers, a quarter's end) make a distribution swing far more than as many
     independent rows would, and a threshold that knows only of sampling cries each time.
     """
     observed, by_chance = [], []
-    for end in range(len(weeks), len(weeks) - WINDOWS * length, -length):
+    for end in range(len(weeks), len(weeks) - most * length, -length):
         start = end - length
         if start <= 0:
             break
