@@ -22,6 +22,7 @@ NOTE = """Who gets which lead: each run is one `callsheet train`, with a run bel
 
 - **Read one run**: click its name; its description says what was trained on what, and links its report and charts.
 - **Compare**: tick runs, press *Compare*; or open the chart view above the list.
+- **Its later life**: runs called *Monitor of model …* hold the model against newer offers; `report.html` is their page.
 - **Its baselines**: press the + before its name. *Views* (right) goes back to the columns that this page opened with.
 
 Metrics end in `_low` and `_high` where they have a 95 % interval (resampled by account). `lead/…` is the ranker's lead

@@ -15,8 +15,8 @@ LEAST = 0.2
 #: Chance of one false alarm or more in a whole run, over all features.
 FALSE_ALARMS = 0.001
 DRAWS = 2_000
-#: The windows of training that tell how far something moves by itself: the last so many, each against all before it. A
-#: feature that counts what has happened fills up while the log begins, so only the last ones tell of it; a rate does not.
+#: The windows of training that tell how far something moves by itself: the last so many, each against all before it.
+#: A feature that counts what has happened fills up while the log begins, so fewer tell of features than of rates.
 WINDOWS, RATE_WINDOWS = 6, 12
 MIN_WINDOW = 100
 

@@ -120,7 +120,7 @@ def test_a_rate_that_only_swings_stays_in_its_interval_and_one_that_shifted_does
         now = rng.binomial(700, rate[14]) / 700
         cried += abs(now - then) > room
         seen += abs(now + 0.25 - then) > room
-    # 1 in 2,000 is meant, and reached where nothing swings. Where it does, twelve windows tell how far but roughly: over
-    # 10 seeds 0 to 7 of 1,500 cried; of those moved by 25 points at least 1,499 and 715 were seen.
+    # 1 in 2,000 is meant, and reached where nothing swings. Where it does, twelve windows tell how far but roughly:
+    # over 10 seeds 0 to 7 of 1,500 cried; of those moved by 25 points at least 1,499 and 715 were seen.
     assert cried <= most
     assert seen >= least
