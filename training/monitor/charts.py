@@ -111,8 +111,8 @@ def _bars(ax: Axes, one: Moved) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
     limit = "not judged" if one.limit is None else f"limit {one.limit:.2f}"
-    name_axes(ax, "", "", f"{one.name}: PSI {one.psi:.2f}, {limit}")
-    ax.title.set_color(BAD if one.state in ("moved", "gone") else INK)
+    colour = BAD if one.state in ("moved", "gone") else INK
+    ax.set_title(f"{one.name}: PSI {one.psi:.2f}, {limit}", loc="left", fontsize=11, color=colour)
 
 
 def rates(seen: Mapping[Head, Rate], cut: int) -> Figure:
