@@ -16,6 +16,7 @@ from training.evaluate import Measured, perfect_calibration
 from training.figures import figures
 from training.gate import PRIMARY
 from training.monitor import reference
+from training.offpolicy.routing import ARTIFACT as VALUE
 from training.pool import ARTIFACT
 from training.record import Record
 from training.results import HEADLINES, markdown, rivals, sentence
@@ -62,6 +63,7 @@ def _keep(run: Run, record: Record) -> None:
     """The run's artifacts: what can be judged, drawn or read again without the data."""
     run.frame(ARTIFACT, record.pool.frame())
     record.evidence.write(run)
+    run.text(VALUE, json.dumps(record.routes.as_json(), indent=1))
     run.text("counts.json", json.dumps(record.counts.flat, indent=1))
     learned = reference.learn(record.examples, record.final, record.cuts, record.pool.said[RANKER], record.product)
     run.text(reference.ARTIFACT, learned.text)
@@ -152,7 +154,7 @@ def _metrics(record: Record) -> dict[str, float]:
         found |= _spelled("lead/closest", min(leads.values(), key=lambda lead: lead.value))
     if RULES in leads:
         found |= _spelled("lead/rules", leads[RULES])
-    return found | record.worth.metrics() | {"test/offers": float(len(record.pool))}
+    return found | record.worth.metrics() | record.routes.metrics(RANKER) | {"test/offers": float(len(record.pool))}
 
 
 def _write_below(store: Store, parent: Run, record: Record, one: Contestant) -> None:
@@ -166,7 +168,7 @@ def _write_below(store: Store, parent: Run, record: Record, one: Contestant) -> 
         found |= {name: value for name, value in measured.value.items() if name.startswith("calibration_error")}
         if PRIMARY in measured.value and PRIMARY in ours.value:
             found |= _spelled(f"ranker_lead/{PRIMARY}", ours.less(measured, PRIMARY))
-        run.metrics(found)
+        run.metrics(found | record.routes.metrics(one.key))
 
 
 def _example(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:

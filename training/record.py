@@ -19,6 +19,7 @@ from training.evidence import Evidence
 from training.examples import Examples
 from training.feature_report import FeatureReport
 from training.label_counts import LabelCounts
+from training.offpolicy.routing import Routing
 from training.pool import Pool
 from training.reliability import Reliability
 from training.results import Row
@@ -55,6 +56,7 @@ class Record:
     folder: Path
     worth: FeatureReport
     evidence: Evidence
+    routes: Routing
 
     @cached_property
     def counts(self) -> LabelCounts:

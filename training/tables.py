@@ -16,8 +16,11 @@ SLICED = (PRIMARY, "accept_at_3", "convert_at_3", "log_loss_convert")
 
 
 def tables(record: Record) -> Mapping[str, pd.DataFrame]:
-    """Table by name: recipes, slices, reliability."""
-    return {"recipes": _recipes(record), "slices": _slices(record), "reliability": record.reliability.frame()}
+    """Table by name: recipes, slices, reliability, value."""
+    return {
+        "recipes": _recipes(record), "slices": _slices(record), "reliability": record.reliability.frame(),
+        "value": record.routes.frame({one.key: one.title for one in record.order}),
+    }  # fmt: skip
 
 
 def _recipes(record: Record) -> pd.DataFrame:

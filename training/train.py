@@ -30,6 +30,8 @@ from training.examples import Examples, gather
 from training.feature_report import FeatureReport, report
 from training.journal import write_run
 from training.label_counts import LabelCounts
+from training.offpolicy.choices import drawn_choices
+from training.offpolicy.routing import Routed, routing
 from training.pool import REPLICATES, Pool
 from training.record import Record
 from training.results import Row, not_beaten, sentence, table
@@ -118,10 +120,11 @@ def train(
             )  # fmt: skip
         rolling = rolling_cuts(examples, config, now, cuts)
         last = final_cut(examples, config, now)
+        routed = Routed(drawn_choices(book, engine, examples, rolling, seed))
     relation = "none" if champion is None else champion.relation(chosen)
     order = contestants(chosen, champion.recipe if champion is not None and relation == "new" else None)
     with _bar(progress, (len(order) + 1) * len(rolling) + 2) as tick:
-        pool, models = _run(order, examples, rolling, clock, tick)
+        pool, models = _run(order, examples, rolling, routed, clock, tick)
         tick(f"{order[0].title}, on all data")
         with clock.part("fits"):
             product = _refit(chosen, examples, last, snapshot)
@@ -134,6 +137,9 @@ def train(
             worth = _worth(order, rolling, trial, engine, canaries, chosen)
     folder = home.resolve() / "models" / product.content_hash
     product.save(folder)
+    with clock.part("value"):
+        routes = routing(routed, pool.board, seed, replicates)
+        pool = replace(pool, worth=routes.worth)
     with clock.part("metrics"):
         measured = {name: evaluate(pool.board, said, draw) for name, said in pool.said.items()}
         trained = Trained(examples, rolling, last, now, pool, product, relation, champion, seed)
@@ -143,7 +149,7 @@ def train(
         snapshot=snapshot, config=config, recipe=chosen, seed=seed, source=source, examples=examples, cuts=rolling,
         final=last, order=order, pool=pool, draw=draw, measured=measured, rows=rows, product=product, folder=folder,
         worth=worth,
-        evidence=evidence,
+        evidence=evidence, routes=routes,
     )  # fmt: skip
     begun = perf_counter()
     run_id, version = write_run(Store(home), record, clock.seconds)
@@ -156,12 +162,16 @@ def train(
 
 
 def _run(
-    order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], clock: Clock, tick: Tick
+    order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], routed: Routed, clock: Clock, tick: Tick
 ) -> tuple[Pool, list[Product]]:
-    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows; the rankers."""
+    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows; the rankers.
+
+    What all but the ablations say of the other reps of these offers goes into `routed`.
+    """
     models: list[Product] = []
     said: dict[str, list[Predictions]] = {one.key: [] for one in order}
-    for cut in cuts:
+    for number, cut in enumerate(cuts):
+        pairs = routed.choices.of_cut(number)
         with clock.part("features"):
             blocks = (cut.train, cut.calibrate, cut.test)
             train_rows, calibrate_rows, test_rows = (examples.matrix.take(block.rows) for block in blocks)
@@ -175,6 +185,9 @@ def _run(
             with clock.part("metrics"):
                 scores = fitted.predict(test_rows)
                 said[one.key].append(Predictions(scores.score, scores.p_accept, scores.p_convert))
+            if one.kind != "ablation":
+                with clock.part("value"):
+                    routed.hear(one.key, pairs, fitted.predict(routed.choices.matrix.take(pairs)))
     return replace(Pool.of(examples, cuts), said={key: joined(parts) for key, parts in said.items()}), models
 
 

@@ -25,6 +25,7 @@ from training.contestants import CHAMPION, RANKER, RULES
 from training.contestants import TITLES as EVERY_TITLE
 from training.evaluate import evaluate
 from training.gate import PRIMARY, judge
+from training.offpolicy.routing import ARTIFACT as VALUE
 from training.origin import without_secrets
 from training.pool import ARTIFACT, Pool
 from training.results import HEADLINES
@@ -104,7 +105,7 @@ def test_every_recipe_has_a_run_of_its_own_with_intervals(trained: Trained) -> N
 
 def test_the_runs_own_metrics_are_few_and_have_intervals(trained: Trained) -> None:
     metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
-    assert len(metrics) < 110
+    assert len(metrics) < 115
     for name in (*HEADLINES, "lead/rules", "lead/closest", "family/graph/dropped", "canary/added"):
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     assert metrics["calibration_error_accept_by_chance"] > 0
@@ -146,6 +147,34 @@ def test_the_rest_is_in_tables(trained: Trained) -> None:
 
 def _table(run: Run, name: str) -> pd.DataFrame:
     return pd.read_json(run.read(f"tables/{name}.json"), orient="split")
+
+
+def test_routing_by_each_recipe_is_valued_on_the_reps_who_could_have_got_the_lead(trained: Trained) -> None:
+    pool = Pool.of_frame(pd.read_parquet(trained.run.read(ARTIFACT)))
+    valued = {key for key in TITLES if not key.startswith("without_")}
+    assert set(pool.worth) == valued
+    told = json.loads(trained.run.read(VALUE).read_text())
+    table = _table(trained.run, "value").set_index(["recipe", "reward", "estimator"])
+    metrics = trained.store.client.get_run(trained.result.run_id).data.metrics
+    answered = 0
+    for key in valued:
+        said = told["recipes"][key]["converted"]
+        worth = pool.worth[key]
+        assert np.isnan(worth).all() == (said["refused"] is not None)
+        if said["refused"] is not None:
+            continue
+        answered += 1
+        dr = said["estimates"][2]
+        assert dr["value"] == pytest.approx(np.nanmean(worth))
+        assert table.loc[(TITLES[key], "converted", "dr"), "low"] == pytest.approx(dr["low"])
+        assert dr["low"] < dr["value"] < dr["high"]
+        if key == RANKER:
+            assert metrics["value/converted/dr"] == pytest.approx(dr["value"])
+            assert metrics["value/effective_sample_size"] == pytest.approx(said["effective_sample_size"])
+    assert answered
+    assert said["rounds"] + sum(told["left_out"].values()) == len(pool)
+    # The sample's later offers have their propensities logged; those made by hand went to reps whom the rules refuse.
+    assert said["propensities"] is None or said["propensities"]["fitted"] == 0
 
 
 def test_the_charts_and_tables_are_there(trained: Trained) -> None:

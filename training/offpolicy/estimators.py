@@ -31,6 +31,11 @@ class Rounds:
     def __len__(self) -> int:
         return len(self.reward)
 
+    @property
+    def doubly_robust(self) -> np.ndarray:
+        """(n,) what each round adds to the doubly robust value, which is their mean."""
+        return np.asarray(self.q_policy + self.weight * (self.reward - self.q_logged))
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -63,7 +68,6 @@ def estimates(rounds: Rounds) -> tuple[Mapping[str, Ratio], float]:
     reward, weight, one = rounds.reward, rounds.weight, np.ones(len(rounds))
     usual = float(np.sum(weight**2) / max(weight.sum(), 1e-300))  # the mean weight of a weighted round
     ends = np.array([reward.min(), reward.max()])
-    doubly = rounds.q_policy + weight * (reward - rounds.q_logged)
     told = float(np.average(rounds.q_logged, weights=weight)) if weight.any() else float(rounds.q_logged.mean())
     unseen = np.column_stack([rounds.q_policy.mean() + usual * (ends - told), np.ones(2)])
     threshold, bias = switch(rounds)
@@ -71,7 +75,7 @@ def estimates(rounds: Rounds) -> tuple[Mapping[str, Ratio], float]:
     return {
         "ips": Ratio(weight * reward, one, np.column_stack([usual * ends, np.ones(2)])),
         "snips": Ratio(weight * reward, weight, np.column_stack([usual * ends, np.full(2, usual)])),
-        "dr": Ratio(doubly, one, unseen),
+        "dr": Ratio(rounds.doubly_robust, one, unseen),
         "switch-dr": Ratio(cut, one, unseen, bias),
     }, threshold
 

@@ -115,13 +115,11 @@ def evaluate(
         return value
     expected = expected_rewards(log, policy, design, fold, seed, tick)
     tick("resampling")
-    return _told(
-        value, Rounds(log.reward, weight, expected.logged, expected.policy, log.cluster), drawn, expected.model
-    )
+    return told(value, Rounds(log.reward, weight, expected.logged, expected.policy, log.cluster), drawn, expected.model)
 
 
-def _told(value: Value, rounds: Rounds, drawn: Resampling, model: str) -> Value:
-    """The value with its estimates."""
+def told(value: Value, rounds: Rounds, drawn: Resampling, model: str) -> Value:
+    """A value that is not refused, with its estimates; `model` names that of the reward."""
     ratios, threshold = estimates(rounds)
     one = np.ones(len(rounds))
     ends = np.column_stack([[rounds.reward.min(), rounds.reward.max()], np.ones(2)])
@@ -129,7 +127,7 @@ def _told(value: Value, rounds: Rounds, drawn: Resampling, model: str) -> Value:
     gain = Ratio(dr.above - rounds.reward, one, dr.unseen - [logged.value, 0.0])
     share = bool(np.isin(rounds.reward, (0.0, 1.0)).all())
 
-    def told(name: str, ratio: Ratio, *, share: bool) -> Estimate:
+    def one_of(name: str, ratio: Ratio, *, share: bool) -> Estimate:
         low, high = drawn.interval(ratio, value.level)
         if share:  # it is at least 0 and at most 1, whatever the weights say
             low, high = max(low, min(0.0, ratio.value)), min(high, max(1.0, ratio.value))
@@ -137,9 +135,9 @@ def _told(value: Value, rounds: Rounds, drawn: Resampling, model: str) -> Value:
 
     return replace(
         value,
-        estimates=tuple(told(name, ratios[name], share=share) for name in ESTIMATORS),
-        logged=told("logged", logged, share=share),
-        gain=told("gain", gain, share=False),
+        estimates=tuple(one_of(name, ratios[name], share=share) for name in ESTIMATORS),
+        logged=one_of("logged", logged, share=share),
+        gain=one_of("gain", gain, share=False),
         threshold=None if np.isinf(threshold) else threshold,
         reward_model=model,
     )
