@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from features.errors import CallsheetError
-from serving.cli import ask, data, learn, options, watch
+from serving.cli import ask, data, learn, options, report, watch
 
 # Nobody is told that Callsheet runs: these stand before MLflow or BentoML is imported anywhere.
 for _switch in ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
@@ -30,7 +30,15 @@ app = typer.Typer(
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data in": (data.init, data.sample, data.check, data.audit),
-    "Learn and release": (learn.train, learn.compare, learn.promote, learn.rollback, learn.models, learn.value),
+    "Learn and release": (
+        learn.train,
+        learn.compare,
+        report.report,
+        learn.promote,
+        learn.rollback,
+        learn.models,
+        learn.value,
+    ),
     "Watch": (watch.monitor,),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }

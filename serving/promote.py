@@ -63,6 +63,7 @@ def promote(
     """
     from training.champion import Served
     from training.gate import judge
+    from training.report import renew
     from training.tracking import Store
 
     if force and not (reason or "").strip():
@@ -75,6 +76,7 @@ def promote(
         raise UsageError("There is no trained model to promote; run `callsheet train` first.", field="model")
     held = current.model if current else None
     verdict = judge(home, found.run_id, config, Served(held.version, held.content_hash) if held else None)
+    renew(registry, found.run_id)
     if not verdict.passed and not force:
         return Promotion(found.version, verdict, None)
     model = Released(found.version, verdict.content_hash, found.feature_version, found.market_fingerprint)

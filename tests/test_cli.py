@@ -209,6 +209,9 @@ def test_before_anything_is_trained_the_rules_serve_and_each_door_says_so(run: R
     assert run("compare").code == 2
     assert run("promote").code == 2
     assert run("rollback").code == 1
+    told = run("report")
+    assert (told.code, told.out) == (2, "")
+    assert "callsheet train" in told.err
     told = run("recommend", "--data", "crm", "--lead", "L1", "--format", "json")
     answer = json.loads(told.out)
     assert (answer["rung"], answer["degraded"], answer["model_version"]) == ("hash", True, None)  # nobody owns it

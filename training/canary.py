@@ -36,8 +36,8 @@ class Kind:
 
     @property
     def ranks(self) -> bool:
-        """Whether it is taken for something: among the strongest, or missed by more than chance."""
-        return self.place <= STRONGEST or self.permuted.more_than_chance
+        """Whether it is taken for something: among the strongest, or surely missed."""
+        return self.place <= STRONGEST or self.permuted.sure
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Canaries:
     """What the recipe made of canaries.
 
     kinds   noise and, where any feature moves within a day, day_before
-    added   what the recipe is worth with them, less without: more than 0 by more than chance is a leak
+    added   what the recipe is worth with them, less without: surely above 0 is a leak
     columns how many columns there were in all
     """
 
@@ -57,8 +57,8 @@ class Canaries:
     def singing(self) -> tuple[str, ...]:
         """What is wrong, in words; nothing where every canary is taken for what it is."""
         said = [f"{_WORDS[name]} rank" for name, kind in self.kinds.items() if kind.ranks]
-        if self.added.more_than_chance:
-            said.append("the ranking is better with canaries by more than chance")
+        if self.added.sure:
+            said.append("the recipe does better with canaries by more than chance")
         return tuple(said)
 
     @property

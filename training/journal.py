@@ -30,7 +30,9 @@ def write_run(store: Store, record: Record, seconds: Mapping[str, float]) -> tup
     """Write the run, the runs below it, and last the registered model; returns (run id, version)."""
     said = sentence(record.order, record.measured)
     facts = _version_facts(record)
-    with store.run(f"Training: {_named(record)}", said, {"recipe": RANKER, "kind": "ranker"} | facts) as run:
+    with store.run(
+        f"Training: {_named(record)}", said, {"recipe": RANKER, "kind": "ranker", "said": said} | facts
+    ) as run:
         run.params(_params(record))
         _name_data(run, record)
         run.metrics(_with_intervals(record.measured[RANKER], names=list(HEADLINES)))
@@ -78,6 +80,7 @@ def _params(record: Record) -> dict[str, object]:
     said: dict[str, object] = {
         "seed": record.seed, "recipe.fingerprint": record.recipe.fingerprint[:16],
         "data.fingerprint": record.snapshot.fingerprint, "data.until": record.until,
+        "data.now": record.snapshot.now.isoformat().replace("+00:00", "Z"),
         "data.source": origin.without_secrets(record.source), "data.missing": ", ".join(record.snapshot.missing),
         "config.fingerprint": record.config.fingerprint, "config.market_fingerprint": record.config.market_fingerprint,
         "champion.version": record.evidence.champion["version"], "champion.recipe": record.evidence.relation,

@@ -1,4 +1,4 @@
-"""The tables of a run: every metric of every recipe, and of the ranker and the rules on each slice, as long rows."""
+"""The tables of a run: every metric of every recipe, and of ranker and rules on each slice; labels by rule."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from training.contestants import RANKER, RULES
 from training.evaluate import Measured
 from training.gate import PRIMARY
+from training.label_counts import Line
 from training.record import Record
 
 #: Metrics that are shown of each slice of the test rows.
@@ -16,9 +17,16 @@ SLICED = (PRIMARY, "accept_at_3", "convert_at_3", "log_loss_convert")
 
 
 def tables(record: Record) -> Mapping[str, pd.DataFrame]:
-    """Table by name: recipes, slices, reliability, value."""
+    """Table by name.
+
+    recipes, slices, reliability   metrics of every recipe, of ranker and rules on each slice, and curves
+    labels, blocks                 what each rule of labelling took, and what is known of the rest
+    value                          what routing by each recipe is worth
+    """
     return {
         "recipes": _recipes(record), "slices": _slices(record), "reliability": record.reliability.frame(),
+        "labels": pd.DataFrame(record.counts.lines(), columns=list(Line._fields)),
+        "blocks": pd.DataFrame(record.counts.blocks).T.rename_axis("block").reset_index(),
         "value": record.routes.frame({one.key: one.title for one in record.order}),
     }  # fmt: skip
 

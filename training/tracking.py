@@ -105,6 +105,10 @@ class Run:
             rows.to_parquet(path, index=False)
             self.client.log_artifact(self.id, str(path), str(Path(name).parent) if "/" in name else None)
 
+    def holds(self, name: str) -> bool:
+        """Whether the run has an artifact of this name."""
+        return (local_path(self.client.get_run(self.id).info.artifact_uri) / name).is_file()
+
     def read(self, name: str) -> Path:
         """The local file of one artifact. Raises UsageError when the run has none of this name."""
         root = local_path(self.client.get_run(self.id).info.artifact_uri)

@@ -34,6 +34,7 @@ from training.offpolicy.choices import drawn_choices
 from training.offpolicy.routing import Routed, routing
 from training.pool import REPLICATES, Pool
 from training.record import Record
+from training.report import write as write_report
 from training.results import Row, not_beaten, sentence, table
 from training.tracking import Store
 from training.worth import Trial, joined, pushes
@@ -52,6 +53,7 @@ class TrainResult:
     table         every recipe beside the ranker, the ranker first, metric by metric
     sentence      what the run shows; beaten_by: recipes that the ranker does not beat by more than chance
     counts        how many offers each rule took, and what the rest teach; seconds: where the time went
+    report        the run's report, an HTML file
     """
 
     version: str
@@ -63,6 +65,7 @@ class TrainResult:
     beaten_by: tuple[str, ...]
     counts: LabelCounts
     seconds: Mapping[str, float]
+    report: Path
 
 
 @dataclass
@@ -153,11 +156,12 @@ def train(
     )  # fmt: skip
     begun = perf_counter()
     run_id, version = write_run(Store(home), record, clock.seconds)
+    page = write_report(Store(home), run_id)
     clock.seconds["tracking"] = perf_counter() - begun
     return TrainResult(
         version=version, run_id=run_id, content_hash=product.content_hash, model_dir=folder, table=rows,
         sentence=sentence(order, measured), beaten_by=not_beaten(order, measured), counts=record.counts,
-        seconds=clock.seconds,
+        seconds=clock.seconds, report=page,
     )  # fmt: skip
 
 

@@ -35,9 +35,14 @@ class Worth:
     by_cut: tuple[float, ...]
 
     @property
-    def more_than_chance(self) -> bool:
-        """Whether something is lost of the first measure beyond chance."""
-        return PRIMARY in self.lost and self.lost[PRIMARY].above_zero
+    def sure(self) -> bool:
+        """Whether something is lost beyond chance of the order, and of a probability too.
+
+        One measure alone is too easily led on by a small test: with the recipe `fast` on 40 samples of 2,500 offers, of
+        80 kinds of canaries that tell nothing 7 were "missed" by the order alone, and 1 by both.
+        """
+        above = {name for name, seen in self.lost.items() if seen.above_zero}
+        return PRIMARY in above and len(above) > 1
 
 
 @dataclass(frozen=True)

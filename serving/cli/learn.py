@@ -65,6 +65,7 @@ def train(
     show_counts(result.counts, console())
     show_recipes(result.table, result.sentence, not result.beaten_by, console())
     passed = not release or _promote(home, db, settings, version=result.version)
+    say(f"The report is {result.report}.")
     typer.echo(f"model {result.version} run {result.run_id}")
     raise typer.Exit(0 if passed else 1)
 

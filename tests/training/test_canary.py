@@ -55,8 +55,8 @@ def test_a_canary_that_was_told_the_answer_sings(cut: Tried, plain: Trial, flown
     told[:, flown.columns.index(NOISE[0].name)] += 2 * cut.drawn.labels.accepted
     seen = fly(cut.fit, replace(flown, values=told), cut.cuts, plain, 0)
     assert seen.kinds["noise"].place == 1
-    assert seen.kinds["noise"].permuted.more_than_chance
-    assert seen.added.more_than_chance
+    assert seen.kinds["noise"].permuted.sure
+    assert seen.added.sure
     assert "CANARY SINGS" in seen.text
     assert seen.kinds["day_before"].place > 10
 

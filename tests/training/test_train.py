@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from dataclasses import replace
 from datetime import date
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from features.config import Config, load_config
 from features.errors import NotEnoughData, UsageError
 from features.snapshot import Snapshot, read_snapshot
 from models.product import Product
+from training import report
 from training.compare import compare
 from training.contestants import CHAMPION, RANKER, RULES
 from training.contestants import TITLES as EVERY_TITLE
@@ -211,6 +214,20 @@ def test_the_feature_report_holds_every_family_feature_and_canary(trained: Train
     assert metrics["family/graph/dropped"] == pytest.approx(lead)
     assert metrics["canary/singing"] == len(told["canaries"]["singing"])
     assert metrics["canary/noise/place"] == told["canaries"]["kinds"]["noise"]["place"]
+
+
+def test_the_report_is_kept_with_the_run_and_in_the_home(trained: Trained) -> None:
+    page = trained.run.read("report.html").read_text()
+    assert trained.result.report == trained.home / "reports" / "training-model-1.html"
+    assert trained.result.report.read_text() == page
+    assert escape(trained.result.sentence) in page
+    assert page.count("data:image/png;base64,") == len(PLOTS)
+    assert not re.search(r"<script|https?:", page)
+    for feature in COLUMNS:
+        assert f"<td>{feature}</td>" in page
+    below = compare(trained.home, last=1, nested=True)[1]
+    with pytest.raises(UsageError, match="no training"):
+        report.write(trained.store, below.run_id)
 
 
 def test_what_was_tested_can_be_judged_again_from_the_run(trained: Trained) -> None:

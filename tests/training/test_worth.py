@@ -33,7 +33,7 @@ def test_what_tells_is_missed_and_what_does_not_is_not(trial: Trial) -> None:
     met, past = mixed_up(trial, families()["timing"], 0), mixed_up(trial, USELESS, 0)
     assert met.lost["log_loss_accept"].above_zero
     assert not past.lost["log_loss_accept"].above_zero
-    assert not past.more_than_chance
+    assert not past.sure
     assert met.lost["log_loss_accept"].value > 5 * abs(past.lost["log_loss_accept"].value)
 
 

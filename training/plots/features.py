@@ -95,7 +95,7 @@ def importance(rows: Sequence[FeatureRow], canaries: Canaries | None, metric: st
     name_axes(axes[0], "", "", "Share of all pushes")
     name_axes(axes[1], "", "", f"Lost of {metric}")
     name_axes(axes[2], "", "", "Lost of log loss of p_convert")
-    name_axes(axes[3], "", "", "ms for 1,000 pairs (block shared out)")
+    name_axes(axes[3], "", "", "ms for 1,000 pairs")
     name_rows(axes, [line[0] for line in lines])
     for label in axes[0].get_yticklabels():
         label.set_color(BAD if label.get_text().startswith("canary") else INK)

@@ -27,7 +27,7 @@ def calibration(heads: Mapping[str, tuple[Curve, float, float]], offers: str = "
         11, 5.4, max(len(heads), 1),
     )  # fmt: skip
     for ax, (words, (curve, error, chance)) in zip(axes, heads.items(), strict=False):
-        _curve(ax, curve, _top([curve]), 46)
+        _curve(ax, curve, _top(curve), 46)
         name_axes(ax, f"forecast: {words}", "share that happened", f"{words[0].upper()}{words[1:]}")
         text = f"error {error:.3f}\nchance alone: up to {chance:.3f}"
         ax.text(
@@ -39,7 +39,7 @@ def calibration(heads: Mapping[str, tuple[Curve, float, float]], offers: str = "
 
 
 def calibration_by_slice(words: str, parts: Mapping[str, Curve]) -> Figure:
-    """The same for each slice in a small panel of its own, all on one scale.
+    """The same for each slice in a small panel of its own, each on its own scale.
 
     words  what is forecast; parts: slice in words -> its curve
     """
@@ -50,9 +50,8 @@ def calibration_by_slice(words: str, parts: Mapping[str, Curve]) -> Figure:
         "A dot: offers of like forecast, with a 95 % interval. Hollow: the line is outside it. In brackets: offers.",
         max(3.1 * columns, 10.0), 2.9 * rows + 1.0, columns, rows,
     )  # fmt: skip
-    top = _top(list(parts.values())) if parts else 1.0
     for ax, (name, curve) in zip(axes, parts.items(), strict=False):
-        _curve(ax, curve, top, 30)
+        _curve(ax, curve, _top(curve), 30)
         name_axes(ax, "", "", f"{name} ({int(curve.offers.sum()):,})")
         ax.title.set_fontsize(10)
         ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -65,8 +64,8 @@ def calibration_by_slice(words: str, parts: Mapping[str, Curve]) -> Figure:
     return figure
 
 
-def _top(curves: Sequence[Curve]) -> float:
-    return min(max(float(max(c.high.max(), c.forecast.max())) for c in curves) * 1.12 + 1e-3, 1.0)
+def _top(curve: Curve) -> float:
+    return min(float(max(curve.high.max(), curve.forecast.max())) * 1.12 + 1e-3, 1.0)
 
 
 def _curve(ax: Axes, curve: Curve, top: float, size: float) -> None:
