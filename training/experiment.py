@@ -48,6 +48,7 @@ _COLUMNS = (
 _CHARTS: Mapping[str, Sequence[str]] = {
     "Headlines": (
         "ndcg_at_5", "accept_at_3", "convert_at_3", "log_loss_accept", "log_loss_convert", "lead/rules",
+        "value/converted/dr", "value/converted/gain",
     ),
     "Probabilities": (
         "calibration_error_accept", "calibration_error_convert", "threshold/accept_one_in_three/share",

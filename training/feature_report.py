@@ -81,7 +81,6 @@ class FeatureReport:
         for row in self.families:
             for way, worth in (("dropped", row.dropped), ("permuted", row.permuted)):
                 found |= _spelled(f"family/{row.name}/{way}", worth)
-            found[f"family/{row.name}/cost_ms"] = row.cost_ms
         if self.canaries is not None:
             found |= _spelled("canary/added", self.canaries.added)
             found["canary/singing"] = float(len(self.canaries.singing))

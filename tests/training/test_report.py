@@ -54,6 +54,15 @@ def kept(**changes: Any) -> Kept:
             "labels": pd.DataFrame([("offers", 12000, ""), ("withdrawn", 138, "left out: the rep had no say")],
                                    columns=["rule", "offers", "meaning"]),
             "blocks": pd.DataFrame([("train", 10777, 3152)], columns=["block", "offers", "accepted"]),
+            "value": pd.DataFrame(
+                [("Callsheet ranker", reward, estimator, value, value - 0.02, value + 0.02, 300.0, 0.99, None)
+                 for reward, estimator, value in (("converted", "dr", 0.09), ("converted", "gain", 0.03),
+                                                  ("accepted", "dr", 0.4), ("converted", "logged", 0.06),
+                                                  ("accepted", "logged", 0.3))]
+                + [("Random", "converted", None, None, None, None, None, None, "The log has no support for it.")],
+                columns=["recipe", "reward", "estimator", "value", "low", "high", "effective_sample_size", "overlap",
+                         "refused"],
+            ).astype(object).where(lambda frame: frame.notna(), None),
         },
         features={
             "families": [{"name": "graph", "features": 9, "dropped": LOST, "permuted": LOST, "shares": [0.1, 0.2],
@@ -103,6 +112,13 @@ def test_the_verdict_is_said_as_it_is(judged: dict[str, Any] | None, word: str, 
     assert word in html
     assert ("callsheet promote --model 3" in html) is (judged is None)
     assert ("NOT MET" in html) is (judged is not None and not judged["passed"])
+
+
+def test_a_value_is_told_where_the_log_supports_it_and_refused_where_it_does_not() -> None:
+    html = page(kept())
+    assert "+0.030 <small>(+0.010 to +0.050)</small>" in html
+    assert "What the past got: 30.0% accepted, 6.0% converted." in html
+    assert "The log has no support for it." in html
 
 
 def test_a_probability_that_cannot_be_told_says_why() -> None:

@@ -17,7 +17,7 @@ PLOTS = (
     "baselines_compared", "calibration", "calibration_accept_by_slice", "calibration_convert_by_slice", "threshold",
     "metric_by_slice", "cumulative_gain", "families_worth", "importance", "contributions",
 )  # fmt: skip
-TABLES = ("recipes", "slices", "labels", "blocks")
+TABLES = ("recipes", "slices", "labels", "blocks", "value")
 
 
 @dataclass(frozen=True)

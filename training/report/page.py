@@ -17,6 +17,7 @@ REPORT = "report.html"
 SECTIONS: dict[str, tuple[str, Callable[[Kept], str]]] = {
     "gate": ("May it serve?", sections.verdict),
     "recipes": ("Is it better than what is simpler?", sections.recipes),
+    "value": ("What would routing by it bring?", sections.value),
     "probabilities": ("Do its probabilities mean what they say?", sections.probabilities),
     "slices": ("Where is it good, where not?", sections.slices),
     "families": ("What is each family of features worth?", sections.families),

@@ -121,6 +121,36 @@ def recipes(kept: Kept) -> str:
     )  # fmt: skip
 
 
+def value(kept: Kept) -> str:
+    """What would have come of giving every lead to each recipe's first rep, estimated from the past's choices."""
+    frame, rows = kept.tables["value"], []
+    for title, part in frame.groupby("recipe", sort=False):
+        by = {(row["reward"], row["estimator"]): row for row in _records(part)}
+        first = next(iter(by.values()))
+        if isinstance(first["refused"], str):
+            rows.append((title, *[Safe("–")] * 4, first["refused"]))
+            continue
+        told = [by.get(key) for key in (("accepted", "dr"), ("converted", "dr"), ("converted", "gain"))]
+        cells = [between(_ends(row, "value", "low", "high"), 3, row is told[2]) if row else Safe("–") for row in told]
+        rows.append((title, *cells, f"{first['effective_sample_size']:,.0f}", f"{first['overlap']:.0%} of its choices"))
+    head = (
+        "recipe",
+        "accepted of an offer",
+        "converted of an offer",
+        "more than the past",
+        "worth so many offers",
+        "the log supports",
+    )
+    past = frame[frame.estimator == "logged"].drop_duplicates("reward").set_index("reward").value
+    said = (
+        "Had every lead of the test offers gone to the recipe's first rep: estimated, doubly robust, from the offers "
+        "where the past chose the same rep, weighted by how likely it was to. "
+    )
+    if len(past) == 2:
+        said += f"What the past got: {past['accepted']:.1%} accepted, {past['converted']:.1%} converted."
+    return paragraph(said) + table(head, rows, range(1, 5), ours=0)
+
+
 def probabilities(kept: Kept) -> str:
     """Whether p_accept and p_convert mean what they say."""
     rows: list[tuple[object, ...]] = []
