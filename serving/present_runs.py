@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.compare import Compared
+from training.compare import Compared, Ends
 from training.contestants import RANKER
 from training.gate import PRIMARY, Verdict
 from training.label_counts import LabelCounts
@@ -17,7 +19,8 @@ from training.results import HEADLINES, Row
 #: Characters from which a terminal shows every headline.
 WIDE = 120
 
-Interval = tuple[float, float | None, float | None]
+#: Characters of the names of what is compared, and of a number with its interval.
+LABEL, INTERVAL = 26, 22
 
 
 def show_counts(counts: LabelCounts, screen: Console) -> None:
@@ -72,43 +75,74 @@ def _lead(row: Row) -> str:
 
 
 def show_runs(runs: Sequence[Compared], screen: Console) -> None:
-    """Runs as columns; the parameters in which they differ, then their metrics with 95 % intervals."""
+    """Runs as columns: their metrics with 95 % intervals where there is room, then the parameters that differ."""
+    room = (screen.width - LABEL) // len(runs) - 2
+    exact = room >= INTERVAL
     table = _grid("Runs side by side")
-    table.add_column("")
+    table.add_column("", max_width=LABEL)
     for run in runs:
-        table.add_column(run.name, overflow="fold")
+        table.add_column(Text(run.name), overflow="fold", max_width=max(room, 8))
     table.add_row("run", *(run.run_id for run in runs))
     table.add_row("started", *(f"{run.started:%Y-%m-%d %H:%M}" for run in runs))
-    table.add_row("version", *(run.version or "–" for run in runs))
     table.add_row("gate", *(run.gate or "not judged" for run in runs))
-    for name in runs[0].params:
-        table.add_row(Text(name), *(Text(run.params.get(name, "–")) for run in runs))
     for name in dict.fromkeys(name for run in runs for name in run.metrics):
-        table.add_row(HEADLINES.get(name, name.replace("_", " ")), *(_metric(run.metrics.get(name)) for run in runs))
+        table.add_row(_called(name), *(_metric(run.metrics.get(name), exact) for run in runs))
+    if any(run.behind for run in runs):
+        cells = ("–" if run.behind is None else _signed(run.behind, exact) for run in runs)
+        table.add_row(f"{HEADLINES[PRIMARY]}: behind the first, on the same offers", *cells, style="bold")
+    for name in runs[0].params:
+        if not name.endswith("fingerprint"):
+            table.add_row(Text(name), *(Text(_brief(run.params.get(name, "–"))) for run in runs))
     screen.print(table)
+    if not exact:
+        screen.print("The 95 % intervals need a wider window, fewer runs, or --format csv.")
 
 
 def show_recipes_of(runs: Sequence[Compared], screen: Console) -> None:
-    """Runs as rows, each followed by its baselines and ablations."""
-    table = _grid("Each run with its baselines and ablations")
-    table.add_column("run")
-    metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    """Each run as a heading over its baselines and ablations, with the ranker's lead over each."""
+    wide = screen.width >= WIDE
+    metrics = [name for name in HEADLINES if wide or name in (PRIMARY, "accept_at_3", "convert_at_3")]
+    table = _grid("Each run with its baselines and ablations, on the same offers")
+    table.padding = (0, 1, 0, 0)
+    table.add_column("recipe")
     for name in metrics:
-        width = None if name == PRIMARY else 14
-        table.add_column(HEADLINES.get(name, name.replace("_", " ")), justify="right", max_width=width)
+        table.add_column(HEADLINES[name], justify="right", max_width=14 if wide else 9)
+    table.add_column(f"ranker's lead, {HEADLINES[PRIMARY]}", justify="right", no_wrap=True)
     for run in runs:
-        seen = {name: run.metrics.get(name) for name in metrics}
-        # One interval is enough to read across; `--format csv` has them all.
-        cells = [_metric(m) if name == PRIMARY or m is None else f"{m[0]:.3f}" for name, m in seen.items()]
-        table.add_row(Text(run.name), *cells)
+        above = run.kind == RANKER
+        cells = [_metric(run.metrics.get(name), False) for name in metrics]
+        lead = "–" if run.lead is None else _signed(run.lead)
+        if above and table.row_count:
+            table.add_section()
+        table.add_row(Text(run.name), *cells, lead, style="bold" if above else None)
     screen.print(table)
 
 
-def _metric(seen: Interval | None) -> str:
+def _called(name: str) -> str:
+    return HEADLINES.get(name, name.replace("_", " "))
+
+
+def _brief(value: str) -> str:
+    """A parameter that fits a column: of a long list how long it is, of a hash its beginning."""
+    if len(value) <= 40 and not re.fullmatch(r"[0-9a-f]{40}", value):
+        return value
+    try:
+        listed = json.loads(value)
+    except ValueError:
+        return f"{value[:10]}…"
+    return f"{len(listed)} entries" if isinstance(listed, list) else f"{value[:10]}…"
+
+
+def _metric(seen: Ends | None, exact: bool = True) -> str:
     if seen is None:
         return "–"
     value, low, high = seen
-    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return f"{value:.3f}" if low is None or not exact else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _signed(seen: Ends, exact: bool = True) -> str:
+    value, low, high = seen
+    return f"{value:+.3f}" if low is None or not exact else f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def show_verdict(verdict: Verdict, screen: Console) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from rich.console import Console
 from features.eligibility import RULES
 from serving.listing import FORMATS, console, show
 from serving.present import REFUSED, RUNGS, Names, refusals, show_answer
-from serving.present_runs import show_counts
+from serving.present_runs import show_counts, show_recipes_of, show_runs
+from training.compare import Compared
+from training.contestants import RANKER, TITLES
 from training.label_counts import MEANING, LabelCounts
 
 ROWS = [
@@ -121,3 +125,40 @@ def test_the_account_of_the_offers_fits_a_terminal() -> None:
     assert any(line.split()[:5] == ["against", "a", "rep's", "filters", "3"] for line in lines)
     assert any(line.split() == ["won", "–", "–", "1"] for line in lines)
     assert not any("worth" in line for line in lines)
+
+
+def _compared(key: str, **changes: Any) -> Compared:
+    metrics = {"ndcg_at_5": (0.591, 0.533, 0.649), "accept_at_3": (0.464, 0.422, 0.505)}
+    ranker = key == RANKER
+    return Compared(
+        run_id="643ba8d130974a6ebca11276906ee571", name="Model 3: standard recipe, data to 2026-06-30, seed 0"
+        if ranker else TITLES[key], started=datetime(2026, 7, 1, tzinfo=UTC), version="3", gate="passed",
+        params={"recipe.linear.crosses": json.dumps([{"columns": ["rep_id"]}] * 26), "recipe.name": "standard"},
+        metrics=metrics, kind=RANKER if ranker else "baseline", lead=None if ranker else (0.09, 0.057, 0.127), **changes,
+    )  # fmt: skip
+
+
+def _lines(show: Callable[[Sequence[Compared], Console], None], runs: Sequence[Compared], width: int) -> list[str]:
+    out = io.StringIO()
+    show(runs, Console(file=out, width=width))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_a_run_with_its_baselines_can_be_read_at_80_columns() -> None:
+    lines = _lines(show_recipes_of, [_compared(key) for key in TITLES], 80)
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line]
+    assert sum("+0.090 (+0.057 to +0.127)" in line for line in lines) == len(TITLES) - 1
+    assert len(lines) < 2 * len(TITLES) + 5
+
+
+def test_runs_side_by_side_keep_their_intervals_where_there_is_room() -> None:
+    first, second = _compared(RANKER), _compared(RANKER, behind=(0.016, 0.0004, 0.032))
+    lines = _lines(show_runs, [first, second], 80)
+    assert any("0.591 (0.533 to 0.649)" in line for line in lines)
+    assert any("+0.016 (+0.000 to +0.032)" in line for line in lines)
+    assert any("26 entries" in line for line in lines)
+    narrow = _lines(show_runs, [first, second, second, second], 80)
+    assert max(map(len, narrow)) <= 80
+    assert not any("0.533" in line for line in narrow)
+    assert "--format csv" in narrow[-1]
