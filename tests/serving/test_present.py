@@ -134,7 +134,8 @@ def _compared(key: str, **changes: Any) -> Compared:
         run_id="643ba8d130974a6ebca11276906ee571", name="Model 3: standard recipe, data to 2026-06-30, seed 0"
         if ranker else TITLES[key], started=datetime(2026, 7, 1, tzinfo=UTC), version="3", gate="passed",
         params={"recipe.linear.crosses": json.dumps([{"columns": ["rep_id"]}] * 26), "recipe.name": "standard"},
-        metrics=metrics, kind=RANKER if ranker else "baseline", lead=None if ranker else (0.09, 0.057, 0.127), **changes,
+        metrics=metrics, kind=RANKER if ranker else "baseline", lead=None if ranker else (0.09, 0.057, 0.127),
+        **changes,
     )  # fmt: skip
 
 
