@@ -35,14 +35,18 @@ TAGS = {
     "mlflow.experiment.primaryMetric.name": "ndcg_at_5", "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
 }  # fmt: skip
 
-#: The view on which the page opens.
-FIRST = "callsheet-headlines"
+#: The view on which the page opens, and the one of the models' later life.
+FIRST, LATER = "callsheet-headlines", "callsheet-monitoring"
 _PAGES = "workflowType=machine_learning"  # and not those for language models
 _VIEW = "mlflow.sharedViewState."
 _COLUMNS = (
-    "metrics.`ndcg_at_5`", "metrics.`ndcg_at_5_low`", "metrics.`ndcg_at_5_high`", "metrics.`accept_at_3`",
-    "metrics.`convert_at_3`", "metrics.`log_loss_accept`", "metrics.`log_loss_convert`", "tags.`gate`",
+    "tags.`gate`", "metrics.`ndcg_at_5`", "metrics.`ndcg_at_5_low`", "metrics.`ndcg_at_5_high`",
+    "metrics.`accept_at_3`", "metrics.`convert_at_3`", "metrics.`log_loss_accept`", "metrics.`log_loss_convert`",
     "attributes.`Models`", "attributes.`Dataset`",
+)  # fmt: skip
+_LATER_COLUMNS = (
+    "tags.`recommendation`", "params.`window.start`", "params.`window.end`", "params.`window.offers`",
+    "params.`model.version`",
 )  # fmt: skip
 #: Section of the chart view -> the metrics that it draws, a chart each.
 _CHARTS: Mapping[str, Sequence[str]] = {
@@ -98,6 +102,14 @@ def links(experiment: str, run: str, version: str) -> dict[str, str]:
 
 def views() -> dict[str, str]:
     """Tags of the experiment by which MLflow keeps saved views; its own pages write the same."""
+    return {
+        f"{_VIEW}{FIRST}": _view("Headlines", _COLUMNS, "tags.kind != 'monitor'", *_charts()),
+        f"{_VIEW}{LATER}": _view("Monitoring", _LATER_COLUMNS, "tags.kind = 'monitor'"),
+    }
+
+
+def _charts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The charts of the chart view and their sections; first of all a table of what differs."""
     own = {"deleted": False, "isGenerated": False}
     charts: list[dict[str, Any]] = [
         {"uuid": "callsheet-table", "type": "DIFFERENCE", "runsCountToCompare": 20, "metricSectionId": "callsheet-side",
@@ -116,15 +128,24 @@ def views() -> dict[str, str]:
              "metricKey": metric, **own}
             for place, metric in enumerate(metrics)
         ]  # fmt: skip
+    return charts, sections
+
+
+def _view(
+    name: str, columns: Sequence[str], only: str, charts: Sequence[Mapping[str, Any]] = (),
+    sections: Sequence[Mapping[str, Any]] = (),
+) -> str:  # fmt: skip
+    """A saved view; only: the filter of its runs."""
     state: dict[str, Any] = {
-        "searchFilter": "", "orderByKey": "attributes.start_time", "orderByAsc": False, "startTime": "ALL",
+        "searchFilter": only, "orderByKey": "attributes.start_time", "orderByAsc": False, "startTime": "ALL",
         "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs",
-        "selectedColumns": list(_COLUMNS), "columnOrder": list(_COLUMNS), "columnWidths": {},
-        "runsHiddenMode": "FIRST_20_RUNS", "compareRunCharts": charts, "compareRunSections": sections,
-        "viewMaximized": False, "runListHidden": False, "isAccordionReordered": True,
-        "useGroupedValuesInCharts": True, "hideEmptyCharts": True, "groupBy": None, "groupsExpanded": {},
+        "selectedColumns": list(columns), "columnOrder": list(columns), "columnWidths": {},
+        "runsHiddenMode": "FIRST_20_RUNS", "viewMaximized": False, "runListHidden": False,
+        "isAccordionReordered": True, "useGroupedValuesInCharts": True, "hideEmptyCharts": True, "groupBy": None,
+        "groupsExpanded": {},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }  # fmt: skip
+    if charts:
+        state |= {"compareRunCharts": list(charts), "compareRunSections": list(sections)}
     packed = base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 9)).decode()
-    view = {"name": "Headlines", "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
-    return {f"{_VIEW}{FIRST}": json.dumps(view)}
+    return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"})
