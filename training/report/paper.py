@@ -37,7 +37,7 @@ th { text-align: left; color: #5c6873; font-weight: 600; border-bottom: 2px soli
 td { border-bottom: 1px solid #eef1f4; padding: 6px 12px; vertical-align: top; }
 tr:last-child td { border-bottom: 0; } tr.ours td { background: #eef5fb; font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.n { white-space: nowrap; }
-td.n small { display: block; line-height: 1.25; } td.mark { white-space: nowrap; font-weight: 600; }
+td.n small { display: block; line-height: 1.25; } b.ok, b.no { white-space: nowrap; }
 td small { color: #5c6873; font-weight: 400; }
 .ok { color: #20704f; } .no { color: #a8371f; } .look { color: #a85f14; }
 img { max-width: 100%; display: block; margin: 12px 0; border: 1px solid #e3e8ee; border-radius: 8px; }
