@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from training.paper import between, table
 from training.report.kept import Kept
 from training.report.page import SECTIONS, page
-from training.report.paper import between, table
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
 LOST = {"lost": {"ndcg_at_5": [0.01, 0.002, 0.018]}, "by_cut": [0.01]}

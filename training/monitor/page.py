@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -15,28 +14,15 @@ from training.monitor.compare import Moved
 from training.monitor.drift import FALSE_ALARMS, FLOOR, LEAST
 from training.monitor.judgement import OLD, OUTSIDE, REMEDY, STALE, UNSEEN, WEIGHT, Finding
 from training.monitor.watch import Monitored
+from training.paper import Safe, coded, folded, picture, shell, table
 
 STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1f2933; background: #f4f6f8; margin: 0; }
-main { max-width: 980px; margin: 0 auto; padding: 28px 20px 60px; }
-h1 { font-size: 24px; margin: 0 0 2px; } h2 { font-size: 18px; margin: 34px 0 8px; }
-p { margin: 6px 0; } .quiet { color: #66727f; }
-.card { background: white; border-radius: 8px; padding: 16px 20px; margin: 14px 0; border: 1px solid #e3e8ee; }
-.advice { border-left: 8px solid; } .advice b.word { font-size: 22px; }
-.keep { border-left-color: #2a8f6b; } .keep b.word { color: #20704f; }
-.recalibrate { border-left-color: #d9822b; } .recalibrate b.word { color: #a85f14; }
-.retrain { border-left-color: #c2452d; } .retrain b.word { color: #a8371f; }
-.advice ul { margin: 8px 0; padding-left: 20px; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; background: white; }
-th { text-align: left; color: #66727f; font-weight: 600; border-bottom: 2px solid #e3e8ee; padding: 6px 10px; }
-td { border-bottom: 1px solid #eef1f4; padding: 6px 10px; vertical-align: top; }
-td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.mark { white-space: nowrap; font-weight: 600; }
-.ok { color: #20704f; } .alarm { color: #a8371f; } .watch { color: #a85f14; } .not { color: #66727f; }
-td.check { white-space: nowrap; font-weight: 600; }
-img { max-width: 100%; display: block; margin: 12px 0; border: 1px solid #e3e8ee; border-radius: 8px; }
-details { margin: 12px 0; } summary { cursor: pointer; color: #1f6fb2; }
+.said.keep { border-left-color: #2a8f6b; } .keep b.word { color: #20704f; }
+.said.recalibrate { border-left-color: #d9822b; } .recalibrate b.word { color: #a85f14; }
+.said.retrain { border-left-color: #c2452d; } .retrain b.word { color: #a8371f; }
+.said ul { margin: 8px 0; padding-left: 20px; }
+.alarm { color: #a8371f; } .watch { color: #a85f14; } .not { color: #5c6873; }
+td b { white-space: nowrap; }
 """
 
 MARKS = {
@@ -59,10 +45,7 @@ def page(seen: Monitored, charts: Mapping[str, Figure]) -> str:
         *(_image(name, charts[name]) for name in ORDER if name in charts),
         "<h2>Features</h2>", _features(seen.compared.features), _unseen(seen.compared.unseen_values), _rules(),
     ]  # fmt: skip
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head>\n<body><main>\n" + "\n".join(filter(None, body)) + "\n</main></body></html>\n"
-    )
+    return shell(title, body, STYLE)
 
 
 def _which(seen: Monitored) -> str:
@@ -89,33 +72,28 @@ def _advice(seen: Monitored) -> str:
         items = "".join(f"<li><b>{escape(f.check)}</b>: {escape(f.text)}</li>" for f in looks)
         look = f"<p>Worth a look, and no reason by itself:</p><ul>{items}</ul>"
     return (
-        f'<div class="card advice {judged.advice}"><b class="word">{judged.advice}</b>{why}'
-        f"<p><b>What to do</b>: {_code(REMEDY[judged.advice])}</p>{look}</div>"
+        f'<div class="card said {judged.advice}"><b class="word">{judged.advice}</b>{why}'
+        f"<p><b>What to do</b>: {coded(REMEDY[judged.advice])}</p>{look}</div>"
     )
 
 
-def _code(text: str) -> str:
-    """Text in which `commands` stand between backticks."""
-    parts = text.split("`")
-    return "".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(parts))
-
-
 def _findings(findings: Iterable[Finding]) -> str:
-    rows = []
-    for one in findings:
-        shade, word = MARKS[one.state]
-        rows.append(
-            f'<tr><td class="mark {shade}">{word}</td><td class="check">{escape(one.check)}</td>'
-            f"<td>{escape(one.text)}</td></tr>"
-        )
-    return "<table><thead><tr><th></th><th>check</th><th>what it saw</th></tr></thead>" + "".join(rows) + "</table>"
+    return table(("", "check", "what it saw"), [(_mark(one.state), _name(one.check), one.text) for one in findings])
+
+
+def _mark(state: str, word: str = "") -> Safe:
+    shade, usual = MARKS[state]
+    return Safe(f'<b class="{shade}">{word or usual}</b>')
+
+
+def _name(text: str) -> Safe:
+    return Safe(f'<b class="name">{escape(text)}</b>')
 
 
 def _image(name: str, figure: Figure) -> str:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110, metadata={"Software": None})
-    data = base64.b64encode(drawn.getvalue()).decode("ascii")
-    return f'<img alt="{escape(name)}" src="data:image/png;base64,{data}">'
+    return picture(drawn.getvalue(), name)
 
 
 def _features(moved: Sequence[Moved]) -> str:
@@ -126,39 +104,30 @@ def _features(moved: Sequence[Moved]) -> str:
     text = _feature_table(shown)
     if len(shown) < len(ordered):
         left = _feature_table([m for m in ordered if m not in shown])
-        text += f"<details><summary>The other {len(ordered) - len(shown)} features</summary>{left}</details>"
+        text += folded(f"The other {len(ordered) - len(shown)} features", left)
     return text
 
 
 def _feature_table(moved: Sequence[Moved]) -> str:
-    head = (
-        "<table><thead><tr><th></th><th>feature</th><th>family</th><th class=n>PSI</th><th class=n>limit</th>"
-        "<th class=n>part of the model</th><th class=n>missing then</th><th class=n>now</th><th class=n>new values</th>"
-        "</tr></thead>"
-    )
-    rows = []
-    for one in moved:
-        shade, word = MARKS[STATES[one.state]]
-        word = "GONE" if one.state == "gone" else word
-        limit = "–" if one.limit is None else f"{one.limit:.2f}"
-        numbers = (f"{one.psi:.2f}", limit, f"{one.weight:.1%}", *(f"{m:.0%}" for m in one.missing), f"{one.new:.1%}")
-        cells = "".join(f'<td class="n">{n}</td>' for n in numbers)
-        rows.append(
-            f'<tr><td class="mark {shade}">{word}</td><td class="check">{escape(one.name)}</td>'
-            f"<td>{escape(one.family)}</td>{cells}</tr>"
+    rows = [
+        (
+            _mark(STATES[one.state], "GONE" if one.state == "gone" else ""), _name(one.name), one.family,
+            f"{one.psi:.2f}", "–" if one.limit is None else f"{one.limit:.2f}", f"{one.weight:.1%}",
+            *(f"{share:.0%}" for share in one.missing), f"{one.new:.1%}",
         )
-    return head + "".join(rows) + "</table>"
+        for one in moved
+    ]  # fmt: skip
+    head = (
+        "", "feature", "family", "PSI", "limit", "part of the model", "missing then", "now", "new values",
+    )  # fmt: skip
+    return table(head, rows, range(3, 9))
 
 
 def _unseen(values: Mapping[str, Mapping[str, int]]) -> str:
-    rows = [
-        f'<tr><td class="check">{escape(name)}</td><td>{escape(value)}</td><td class="n">{n:,}</td></tr>'
-        for name, by in values.items() for value, n in list(by.items())[:10]
-    ]  # fmt: skip
+    rows = [(_name(name), value, f"{n:,}") for name, by in values.items() for value, n in list(by.items())[:10]]
     if not rows:
         return ""
-    head = "<table><thead><tr><th>feature</th><th>value</th><th class=n>offers</th></tr></thead>"
-    return f"<h2>Categories that training never saw</h2>{head}{''.join(rows)}</table>"
+    return f"<h2>Categories that training never saw</h2>{table(('feature', 'value', 'offers'), rows, (2,))}"
 
 
 def _rules() -> str:

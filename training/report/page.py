@@ -6,9 +6,9 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
+from training.paper import shell
 from training.report import sections
 from training.report.kept import Kept, read
-from training.report.paper import shell
 from training.tracking import Run, Store
 
 REPORT = "report.html"

@@ -12,8 +12,8 @@ import pandas as pd
 
 from training.gate import PRIMARY
 from training.gate.probabilities import CALIBRATION_MARGIN
+from training.paper import Safe, between, folded, mark, paragraph, picture, table, tiles
 from training.report.kept import Kept
-from training.report.paper import Safe, between, folded, mark, paragraph, picture, table, tiles
 from training.results import HEADLINES
 from training.slices import TITLES
 

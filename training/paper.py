@@ -1,4 +1,4 @@
-"""What the pages of a report are made of: a shell that stands alone, tables, pictures inside, text made safe."""
+"""What reports are made of: a page that stands alone, tables, pictures inside, text made safe."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def safe(value: object) -> str:
     return value if isinstance(value, Safe) else escape(str(value))
 
 
-def shell(title: str, parts: Iterable[str]) -> str:
-    """A whole page: it loads nothing, and sends nothing."""
+def shell(title: str, parts: Iterable[str], style: str = "") -> str:
+    """A whole page: it loads nothing, and sends nothing. style: CSS beyond what pages share."""
     body = "\n".join(part for part in parts if part)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
+        f"<style>{STYLE}{style}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
     )
 
 
@@ -98,9 +98,13 @@ def folded(summary: str, inside: str) -> str:
 
 def paragraph(text: str, quiet: bool = False) -> str:
     """A paragraph; `words` between backticks are code."""
+    return f'<p class="quiet">{coded(text)}</p>' if quiet else f"<p>{coded(text)}</p>"
+
+
+def coded(text: str) -> Safe:
+    """Text in which `words` between backticks are code."""
     parts = text.split("`")
-    said = "".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(parts))
-    return f'<p class="quiet">{said}</p>' if quiet else f"<p>{said}</p>"
+    return Safe("".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(parts)))
 
 
 def tiles(values: Mapping[str, tuple[str, str]]) -> str:
