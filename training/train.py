@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,16 +20,18 @@ from features.config import Config
 from features.engine import Engine
 from features.matrix import Matrix
 from features.snapshot import Snapshot
+from models.labels import Labels
 from models.product import Product, fit_product
 from models.recipe import Recipe
 from training.blocks import CUTS, Cut, day_of, final_cut, log_end, rolling_cuts
 from training.canary import Canaries, fly, shadowed, with_canaries
 from training.champion import Champion
-from training.contestants import RANKER, Contestant, contestants
+from training.contestants import Contestant, Fitted, contestants
 from training.evaluate import Predictions, evaluate
 from training.evidence import Trained
 from training.examples import Examples, gather
 from training.feature_report import FeatureReport, report
+from training.fits import side_by_side
 from training.journal import write_run
 from training.label_counts import LabelCounts
 from training.offpolicy.choices import drawn_choices
@@ -127,10 +131,8 @@ def train(
     relation = "none" if champion is None else champion.relation(chosen)
     order = contestants(chosen, champion.recipe if champion is not None and relation == "new" else None)
     with _bar(progress, (len(order) + 1) * len(rolling) + 2) as tick:
-        pool, models = _run(order, examples, rolling, routed, clock, tick)
-        tick(f"{order[0].title}, on all data")
-        with clock.part("fits"):
-            product = _refit(chosen, examples, last, snapshot)
+        refit = partial(_refit, chosen, _learned_from(examples, last), _about(snapshot, last))
+        pool, models, product = _run(order, examples, rolling, refit, routed, clock, tick)
         draw = pool.draw(seed, replicates)
         trial = Trial(models, [examples.matrix.take(cut.test.rows) for cut in rolling], pool, draw)
         with clock.part("canaries"):
@@ -166,33 +168,59 @@ def train(
 
 
 def _run(
-    order: Sequence[Contestant], examples: Examples, cuts: Sequence[Cut], routed: Routed, clock: Clock, tick: Tick
-) -> tuple[Pool, list[Product]]:
-    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows; the rankers.
+    order: Sequence[Contestant],
+    examples: Examples,
+    cuts: Sequence[Cut],
+    refit: Callable[[], Product],
+    routed: Routed,
+    clock: Clock,
+    tick: Tick,
+) -> tuple[Pool, list[Product], Product]:
+    """What every contestant, fitted at each cut on what was known then, says of the cut's test rows.
 
     What all but the ablations say of the other reps of these offers goes into `routed`.
+    Returns  the pool, the ranker of each cut, and what `refit` answers: the ranker on all data
     """
-    models: list[Product] = []
+    blocks = [_learned_from(examples, cut) for cut in cuts]
+    tests = [examples.matrix.take(cut.test.rows) for cut in cuts]
     said: dict[str, list[Predictions]] = {one.key: [] for one in order}
-    for number, cut in enumerate(cuts):
-        pairs = routed.choices.of_cut(number)
-        with clock.part("features"):
-            blocks = (cut.train, cut.calibrate, cut.test)
-            train_rows, calibrate_rows, test_rows = (examples.matrix.take(block.rows) for block in blocks)
-        for one in order:
-            tick(f"{one.title}, as of {cut.day}")
-            with clock.part("fits"):
-                ranker = models[-1] if one.key != RANKER else None
-                fitted = one.fit(train_rows, cut.train.labels, calibrate_rows, cut.calibrate.labels, ranker)
-            if isinstance(fitted, Product) and one.key == RANKER:
-                models.append(fitted)
-            with clock.part("metrics"):
-                scores = fitted.predict(test_rows)
-                said[one.key].append(Predictions(scores.score, scores.p_accept, scores.p_convert))
-            if one.kind != "ablation":
-                with clock.part("value"):
-                    routed.hear(one.key, pairs, fitted.predict(routed.choices.matrix.take(pairs)))
-    return replace(Pool.of(examples, cuts), said={key: joined(parts) for key, parts in said.items()}), models
+
+    def hear(one: Contestant, number: int, fitted: Fitted) -> None:
+        with clock.part("metrics"):
+            scores = fitted.predict(tests[number])
+            said[one.key].append(Predictions(scores.score, scores.p_accept, scores.p_convert))
+        if one.kind != "ablation":
+            with clock.part("value"):
+                pairs = routed.choices.of_cut(number)
+                routed.hear(one.key, pairs, fitted.predict(routed.choices.matrix.take(pairs)))
+
+    ranker, others = order[0], order[1:]
+    models: list[Product] = []
+    rankers: list[Callable[[], Fitted]] = [*(partial(ranker.fit, *block, None) for block in blocks), refit]
+    first = side_by_side(rankers, len(examples))
+    for words in (*(f"{ranker.title}, as of {cut.day}" for cut in cuts), f"{ranker.title}, on all data"):
+        tick(words)
+        with clock.part("fits"):
+            fitted = next(first)
+        assert isinstance(fitted, Product)  # the ranker is the one recipe whose fit is a product
+        models.append(fitted)
+    product = models.pop()
+    for number, model in enumerate(models):
+        hear(ranker, number, model)
+    asked = [(number, one) for number in range(len(cuts)) for one in others]
+    rest = side_by_side([partial(one.fit, *blocks[n], models[n]) for n, one in asked], len(examples))
+    for number, one in asked:
+        tick(f"{one.title}, as of {cuts[number].day}")
+        with clock.part("fits"):
+            fitted = next(rest)
+        hear(one, number, fitted)
+    return replace(Pool.of(examples, cuts), said={key: joined(parts) for key, parts in said.items()}), models, product
+
+
+def _learned_from(examples: Examples, cut: Cut) -> tuple[Matrix, Labels, Matrix, Labels]:
+    """The rows and labels of a cut's train and calibrate blocks."""
+    take, train, calibrate = examples.matrix.take, cut.train, cut.calibrate
+    return take(train.rows), train.labels, take(calibrate.rows), calibrate.labels
 
 
 def _canaries(
@@ -224,13 +252,14 @@ def _worth(
     return report(trial, dropped, days, engine, canaries, recipe.drop, recipe.seed)
 
 
-def _refit(recipe: Recipe, examples: Examples, cut: Cut, snapshot: Snapshot) -> Product:
+def _refit(recipe: Recipe, blocks: tuple[Matrix, Labels, Matrix, Labels], about: Mapping[str, Any]) -> Product:
     """The recipe as it was judged, fitted at the final cut: what will serve."""
-    return fit_product(
-        recipe, examples.matrix.take(cut.train.rows), cut.train.labels,
-        examples.matrix.take(cut.calibrate.rows), cut.calibrate.labels,
-        about={"data_fingerprint": snapshot.fingerprint, "cut": cut.day, "missing": dict(snapshot.missing)},
-    )  # fmt: skip
+    return fit_product(recipe, *blocks, about=about)
+
+
+def _about(snapshot: Snapshot, cut: Cut) -> dict[str, Any]:
+    """What the product's card says of its data."""
+    return {"data_fingerprint": snapshot.fingerprint, "cut": cut.day, "missing": dict(snapshot.missing)}
 
 
 @contextmanager
