@@ -1,8 +1,9 @@
 """Whether the value of routing holds its promise on sample CRMs: logs drawn from the truth, another policy valued.
 
-For the leads of a sample's truth a known, biased policy draws a rep, and the truth draws what comes of it, a hundred
-times over. Recipes that learned from the sample's past offers are valued on each log, and their true value is known.
-`python -m benchmarks.coverage_crm` prints in how many logs the 95 % interval held it; some ten minutes on one core.
+For leads of a sample's truth (accounts drawn with replacement) a known, biased policy draws a rep, and the truth draws
+what comes of it, a hundred times over. Recipes that learned from the sample's past offers are valued on each log, and
+their true value is known. `python -m benchmarks.coverage_crm` prints in how many logs the 95 % interval held it; some
+ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -85,21 +86,34 @@ class TruthLogs:
         p = {"converted": pairs["p_convert"].to_numpy(), "accepted": pairs["p_accept"].to_numpy()}
         return cls(blank, policy, p, said)
 
-    def draw(self, seed: int, *, logged: bool = True) -> tuple[Routed, Board]:
-        """A log: who was chosen, and what came of it."""
+    def draw(self, seed: int, *, logged: bool = True, times: float = 1.0) -> tuple[Routed, Board]:
+        """A log: accounts drawn with replacement, as many as there are (times as many), each with all its leads; who
+        was chosen for each lead, and what came of it."""
         rng, blank = np.random.default_rng(seed), self.blank
-        before = np.cumsum(self.policy) - self.policy
-        within = before - before[blank.start][blank.round]
-        mark = rng.random(len(blank))[blank.round]
-        chosen = np.flatnonzero((within <= mark) & (mark < within + self.policy))
-        if len(chosen) != len(blank):  # a mark beyond the last pair's end, for rounding
-            chosen = np.maximum.reduceat(np.where(within <= mark, np.arange(len(mark)), -1), blank.start)
-        accepted = rng.random(len(blank)) < self.p["accepted"][chosen]
-        converted = accepted & (rng.random(len(blank)) < (self.p["converted"] / self.p["accepted"])[chosen])
-        propensity = self.policy[chosen] if logged else np.full(len(blank), np.nan)
-        group, tie = np.zeros(len(blank), np.int64), np.arange(len(blank), dtype=np.uint64)
-        board = Board(group, accepted.astype(np.int64), accepted * 1.0, converted * 1.0, tie)
-        return Routed(replace(blank, chosen=chosen, propensity=propensity), dict(self.said)), board
+        accounts = int(blank.cluster.max()) + 1
+        drawn = rng.integers(0, accounts, round(times * accounts))
+        leads = np.argsort(blank.cluster, kind="stable")
+        of = np.split(leads, np.cumsum(np.bincount(blank.cluster))[:-1])
+        lead = np.concatenate([of[one] for one in drawn])
+        cluster = np.repeat(np.arange(len(drawn)), [len(of[one]) for one in drawn])
+        size, n = blank.size[lead], len(lead)
+        start = np.cumsum(size) - size
+        round_ = np.repeat(np.arange(n), size)
+        pair = np.arange(len(round_)) - start[round_] + blank.start[lead][round_]
+        chance = self.policy[pair]
+        within = np.cumsum(chance) - chance
+        within -= within[start][round_]
+        mark = rng.random(n)[round_] * np.add.reduceat(chance, start)[round_]
+        chosen = np.maximum.reduceat(np.where(within <= mark, np.arange(len(mark)), -1), start)
+        accepts, converts = self.p["accepted"][pair[chosen]], self.p["converted"][pair[chosen]]
+        accepted = rng.random(n) < accepts
+        converted = accepted & (rng.random(n) < converts / accepts)
+        propensity = chance[chosen] if logged else np.full(n, np.nan)
+        matrix = blank.matrix.take(pair)
+        choices = Choices(np.arange(n), np.zeros(n, np.int64), round_, chosen, propensity, cluster, matrix)
+        said = {k: Scores(s.score[pair], s.p_accept[pair], s.p_convert[pair]) for k, s in self.said.items()}
+        group, tie = np.zeros(n, np.int64), np.arange(n, dtype=np.uint64)
+        return Routed(choices, said), Board(group, accepted.astype(np.int64), accepted * 1.0, converted * 1.0, tie)
 
     def truth(self, recipe: str, reward: str) -> float:
         """The true value of routing every lead to the recipe's first rep."""

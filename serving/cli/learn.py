@@ -117,7 +117,7 @@ def value(
     policy: Annotated[Path, typer.Option("--policy", metavar="POLICY.csv", help="round_id, action, probability.")],
     home: HomeOption = HOME, config: UnreadConfigOption = CONFIG,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="How sure the intervals are.")] = 0.95,
-    replicates: Annotated[int, typer.Option(min=200, max=20_000, help="Of the bootstrap.")] = 2000,
+    replicates: Annotated[int, typer.Option(min=200, max=10_000, help="Of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of folds, fits and the bootstrap.")] = 0,
     format: Annotated[Format, typer.Option("--format", help="For a program, a person or a sheet.")] = Format.json,
 ) -> None:  # fmt: skip

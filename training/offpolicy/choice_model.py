@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import lightgbm as lgb
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from features.catalogue import BY_NAME
 from training.evaluate import calibration_error, perfect_calibration
@@ -173,9 +174,10 @@ def _tuned(choices: Choices, wanted: Wanted) -> tuple[float, float, float]:
     even = 1.0 / choices.size
 
     def loss(at: np.ndarray) -> float:
-        share = 1 / (1 + np.exp(-at[1]))
+        share = expit(at[1])
         chance = (1 - share) * choices.normalised(np.exp(at[0]) * wanted)[choices.chosen] + share * even
         return -float(np.log(chance).mean())
 
-    found = minimize(loss, np.array([0.0, -2.5]), method="Nelder-Mead", options={"maxiter": 80})
-    return -float(found.fun), float(np.exp(found.x[0])), float(1 / (1 + np.exp(-found.x[1])))
+    bounds = [(np.log(0.1), np.log(10.0)), (-10.0, 10.0)]
+    found = minimize(loss, np.array([0.0, -2.5]), method="Nelder-Mead", bounds=bounds, options={"maxiter": 80})
+    return -float(found.fun), float(np.exp(found.x[0])), float(expit(found.x[1]))

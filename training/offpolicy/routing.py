@@ -26,8 +26,6 @@ ARTIFACT = "test/value.json"
 REWARDS = {"converted": "p_convert", "accepted": "p_accept"}
 #: Recipes whose probabilities, told at the cut, the reward model is made from.
 TELLERS = ("ranker", "logistic", "pointwise_lightgbm")
-#: Fitted chance below which the past can hardly have chosen a rep, so that there is no support.
-HARDLY = 1e-3
 #: Rounds with and without the reward below which a reward model is the mean.
 LEAST_OF_EACH = 10
 _COLUMNS = tuple(column.name for column in fields(Estimate))
@@ -117,7 +115,6 @@ class Routing:
 class _Footing:
     """What all recipes are valued on: n rounds of m pairs.
 
-    reach     (m,) whether the past can have chosen the pair
     reward    name -> (n,); expected: name -> (m,) reward of every pair
     model     what the expected rewards were made from
     """
@@ -125,7 +122,6 @@ class _Footing:
     choices: Choices
     blank: Value
     propensity: np.ndarray
-    reach: np.ndarray
     reward: Mapping[str, np.ndarray]
     expected: Mapping[str, np.ndarray]
     model: str
@@ -166,16 +162,15 @@ def routing(routed: Routed, board: Board, seed: int = 0, replicates: int = 1000)
 def _footing(routed: Routed, blank: Value, chosen: Chosen | None, board: Board, seed: int, replicates: int) -> _Footing:
     choices = routed.choices
     fitted = np.isnan(choices.propensity)
-    propensity, reach = choices.propensity, np.ones(len(choices.matrix), bool)
+    propensity = choices.propensity
     made = Propensities(propensity, fitted)
     if chosen is not None:
         propensity = np.where(fitted, chosen.chance[choices.chosen], propensity)
-        reach = ~fitted[choices.round] | (chosen.chance >= HARDLY)
         made = Propensities(propensity, fitted, chosen.model, chosen.sharpness, chosen.error)
     known = [name for name in TELLERS if name in routed.heard]
     reward = {"converted": board.converted[choices.row], "accepted": board.accepted[choices.row]}
     return _Footing(
-        choices, replace(blank, propensities=made), propensity, reach, reward,
+        choices, replace(blank, propensities=made), propensity, reward,
         {name: _expected(routed, known, head, reward[name], seed) for name, head in REWARDS.items()},
         f"recalibrated mean of {', '.join(known)}" if known else "mean",
         Resampling.of(choices.cluster, replicates, seed),
@@ -204,7 +199,7 @@ def _valued(footing: _Footing, pick: np.ndarray) -> tuple[Mapping[str, Value], n
     """(reward -> value, (n,) what each round adds to that in conversions) of a policy that picks one pair a round."""
     choices = footing.choices
     weight = (pick == choices.chosen) / footing.propensity
-    found = support(weight, footing.reach[pick].astype(np.float64), footing.drawn)
+    found = support(weight, np.ones(len(weight)), footing.drawn)
     base = replace(footing.blank, support=found)
     base = replace(base, refused=refusal(found, base.rounds, base.clusters, clustered=True))
     if base.refused is not None:

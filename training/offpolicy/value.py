@@ -124,7 +124,7 @@ def told(value: Value, rounds: Rounds, drawn: Resampling, model: str) -> Value:
     one = np.ones(len(rounds))
     ends = np.column_stack([[rounds.reward.min(), rounds.reward.max()], np.ones(2)])
     logged, dr = Ratio(rounds.reward, one, ends), ratios["dr"]
-    gain = Ratio(dr.above - rounds.reward, one, dr.unseen - [logged.value, 0.0])
+    gain = Ratio(dr.above - rounds.reward, one, dr.unseen - ends * [1.0, 0.0])
     share = bool(np.isin(rounds.reward, (0.0, 1.0)).all())
 
     def one_of(name: str, ratio: Ratio, *, share: bool) -> Estimate:

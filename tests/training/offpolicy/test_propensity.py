@@ -62,7 +62,20 @@ def test_no_cluster_is_on_both_sides_of_a_fold_and_folds_are_even() -> None:
     assert singles.max() - singles.min() <= 1
 
 
-def test_the_chance_of_a_round_is_not_learned_from_the_round() -> None:
+def test_a_round_teaches_only_the_rounds_of_other_folds() -> None:
+    log, _, _ = Bandit("blind", rounds=600, known=0.0, sharp=0.0, context=False).draw(6)
+    fold = folds(log.cluster, 0)
+    first = int(np.flatnonzero(fold == 0)[0])
+    action = log.action.copy()
+    action[first] = (action[first] + 1) % 5
+    before, after = _filled(log).value, _filled(replace(log, action=action)).value
+    touched = np.isin(log.action, (log.action[first], action[first]))
+    others = np.flatnonzero(np.arange(600) != first)
+    same = np.isclose(before, after, rtol=1e-9)
+    np.testing.assert_array_equal(same[others], ((fold == 0) | ~touched)[others])
+
+
+def test_the_chance_of_a_round_is_not_learned_from_its_cluster() -> None:
     """Each cluster takes an action of its own; seen from outside the cluster, all are equally likely."""
     rng = np.random.default_rng(5)
     cluster = np.repeat(np.arange(100), 10)

@@ -149,6 +149,27 @@ def test_the_choice_model_finds_the_past_habits_and_is_calibrated() -> None:
     assert np.mean(np.abs(of_blind - blind.policy)) < 0.03, "where nothing moved the choice, nothing is found"
 
 
+def test_a_pick_that_the_past_never_made_in_such_a_round_has_no_support() -> None:
+    """Where there is an owner the past always took the owner, elsewhere it drew evenly; the recipe wants no owner."""
+    rng = np.random.default_rng(7)
+    n = 600
+    matrix = plain_matrix(rng, 4 * n, missing=0.0)
+    owned = np.repeat(np.arange(n) % 2 == 0, 4) & (np.arange(4 * n) % 4 == 0)
+    matrix.values[:, COLUMNS.index("owner_is_rep")] = owned
+    start = np.arange(n) * 4
+    chosen = start + np.where(np.arange(n) % 2 == 0, 0, rng.integers(0, 4, n))
+    round_, none = np.repeat(np.arange(n), 4), np.full(n, np.nan)
+    choices = Choices(np.arange(n), np.zeros(n, np.int64), round_, chosen, none, np.arange(n), matrix)
+    board = Board(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n), np.zeros(n), np.arange(n, dtype=np.uint64))
+    wanted = rng.random(4 * n) - owned
+    found = routing(Routed(choices, {"other": Scores.ranks_only(wanted)}), board, replicates=300)
+    value = found.values["other"]["converted"]
+    assert value.support is not None
+    assert value.support.overlap < 0.8
+    assert value.refused is not None
+    assert "hardly ever took the policy's action" in value.refused
+
+
 def test_fitted_propensities_lead_to_the_same_value() -> None:
     truth = WORLD.truth("logistic")
     for logged in (0.5, 0.0):

@@ -94,6 +94,33 @@ def test_a_log_that_always_does_the_same_tells_nothing_of_what_else_there_is() -
     assert evaluate(log, own).refused is None
 
 
+def test_a_round_that_could_not_have_gone_otherwise_counts_in_full_however_noisy_the_others_are() -> None:
+    log = _log(k=7, seed=0)
+    sure = np.arange(400) < 200
+    log = replace(log, propensity=np.where(sure, 1.0, log.propensity))
+    other = (log.action + 1) % 7
+    own = np.where(sure, log.action, 1)
+    policy = Policy(np.repeat(np.arange(400), 2), np.column_stack([own, other]).ravel(), np.tile([0.8, 0.2], 400))
+    doubled = policy.action == np.repeat(log.action, 2)
+    assert doubled[: 2 * 200 : 2].all()
+    value = evaluate(log, policy)
+    assert value.support is not None
+    assert value.support.mean_weight_high > 0.95, "the weights alone would not tell"
+    assert value.support.overlap == pytest.approx(0.9)
+
+
+def test_no_round_may_decide_alone() -> None:
+    log = _log(2000)
+    propensity = log.propensity.copy()
+    place = int(np.flatnonzero(log.action == 1)[7])
+    propensity[place] /= 65
+    value = evaluate(replace(log, propensity=propensity), _always(1, 2000))
+    assert value.support is not None
+    assert value.support.effective_sample_size > 60
+    assert f"Row {place + 1:,} alone" in _told(value)
+    assert "no round may have more than 10%" in _told(value)
+
+
 def test_a_policy_that_goes_where_the_log_did_not_is_refused_though_its_actions_were_logged() -> None:
     """The log takes a or b by the context, with a chance of 0.9, and never c there; the policy always wants c."""
     rng = np.random.default_rng(2)
