@@ -1,7 +1,7 @@
 """How often the gate passes what it should and what it should not, on test rows whose truth is known.
 
-`python -m benchmarks.gate_power` prints the tables of docs/gate.md: some 40 minutes on one core. `--sims` and `--sizes`
-make it shorter. Each number is a share of simulations that share their seeds among the cases of one size.
+`python -m benchmarks.gate_power` prints the tables of docs/gate.md: some 90 minutes on one core. `--sims` and `--sizes`
+make it shorter. Each number is a share of simulations, whose seeds are the same for every scenario of one size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.gate_pools import Quality, case_of, draw_pool, with_champion
+from benchmarks.gate_pools import Quality, case_of, draw_pool, with_champion, with_worth
 from training.contestants import CHAMPION, RANKER
 from training.gate.case import PRIMARY, Case, Check
 from training.gate.data import enough_data
@@ -22,12 +22,13 @@ from training.gate.probabilities import calibrated
 from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
 from training.gate.slices import slices_held
 
-SIZES = (700, 2100, 7000, 20_000)
+#: Test offers -> simulations of each scenario.
+SIZES = {700: 400, 2100: 400, 7000: 200, 20_000: 100}
 CHECKS: Mapping[str, Callable[[Case], Check]] = {
     "enough data": enough_data, "beats rules": beats_rules, "against champion": against_champion,
     "baselines": no_worse_than_baselines, "slices": slices_held, "calibrated": calibrated,
 }  # fmt: skip
-REPLICATES = 400
+REPLICATES = 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Scenario:
         since = {}
         if self.relation == "same" and self.champion is not None:
             since["held_out"] = draw_pool(seed + 7_000_000, n, {RANKER: self.ranker, CHAMPION: self.champion})
-        return case_of(draw_pool(seed, n, recipes, self.broken), self.relation, since, REPLICATES)
+        pool = with_worth(draw_pool(seed, n, recipes, self.broken), recipes, seed)
+        return case_of(pool, self.relation, since, REPLICATES)
 
 
 def kindred(score: float) -> Quality:
@@ -99,32 +101,33 @@ def simulate(scenario: Scenario, n: int, sims: int, seed: int = 0) -> Seen:
     return Seen(float(np.nanmean(leads)), {name: count / sims for name, count in met.items()}, passed / sims)
 
 
-def report(title: str, scenarios: Sequence[Scenario], sizes: Sequence[int], sims: int, screen: Console) -> None:
+def report(title: str, scenarios: Sequence[Scenario], sizes: Mapping[int, int], screen: Console) -> None:
     """One table: a row for each scenario and size."""
-    table = Table(title=f"{title} ({sims} simulations each)", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("the model is")
-    for name in ("offers", "lead", *CHECKS, "all"):
+    for name in ("offers", "runs", "lead", *CHECKS, "all"):
         table.add_column(name, justify="right")
     for scenario in scenarios:
-        for n in sizes:
+        for n, sims in sizes.items():
             seen = simulate(scenario, n, sims)
             shares = [f"{share:.3f}" for share in (*seen.met.values(), seen.passed)]
-            table.add_row(scenario.name, f"{n:,}", f"{seen.lead:+.3f}", *shares)
+            table.add_row(scenario.name, f"{n:,}", str(sims), f"{seen.lead:+.3f}", *shares)
     screen.print(table)
 
 
 def main() -> None:
     """Print every table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sims", type=int, default=200)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--sims", type=int, help="simulations of each scenario and size")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="test offers")
     asked = parser.parse_args()
+    sizes = {n: asked.sims or SIZES.get(n, 100) for n in asked.sizes}
     screen = Console(width=140, highlight=False)
     for title, scenarios in (
         ("The first release, against the rules", FIRST), ("A new recipe, against the champion's", NEW),
         ("The same recipe on fresher data", SAME), ("Slices", BROKEN),
     ):  # fmt: skip
-        report(title, scenarios, asked.sizes, asked.sims, screen)
+        report(title, scenarios, sizes, screen)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from training.champion import Champion, Relation
 from training.contestants import CHAMPION, RANKER
 from training.evaluate import Board, Predictions
 from training.examples import Examples
+from training.offpolicy.routing import ARTIFACT as VALUE
 from training.pool import Pool, tie_breaks
 from training.telling import telling
 from training.tracking import Run
@@ -44,6 +46,7 @@ class Evidence:
     since     offers that the champion knew nothing of, with what both artefacts say: `held_out` (the ranker is the
               recipe at the row's cut, which had not seen the row either) and `answered` (the ranker is the artefact
               itself, which has learned from these answers; the grade is only whether it was accepted)
+    no_value  recipe -> why the log cannot tell what routing by it is worth; written with the values themselves
     """
 
     champion: Mapping[str, str]
@@ -51,6 +54,7 @@ class Evidence:
     known: pd.DataFrame
     telling: pd.DataFrame
     since: Mapping[str, Pool] = field(default_factory=dict)
+    no_value: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def relation(self) -> Relation:
@@ -81,7 +85,14 @@ class Evidence:
             known=pd.read_csv(run.read(f"{FOLDER}/known.csv")),
             telling=pd.read_csv(run.read(f"{FOLDER}/telling.csv")),
             since=since,
+            no_value=_refusals(json.loads(run.read(VALUE).read_text())),
         )
+
+
+def _refusals(value: Mapping[str, Any]) -> dict[str, str]:
+    """Recipe -> why its conversions were not estimated, of what training.offpolicy.routing wrote down."""
+    told = {recipe: rewards["converted"]["refused"] for recipe, rewards in value["recipes"].items()}
+    return {recipe: why for recipe, why in told.items() if why}
 
 
 @dataclass(frozen=True)

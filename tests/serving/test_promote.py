@@ -132,7 +132,7 @@ def test_a_challenger_is_judged_against_what_serves_and_both_stores_keep_that_it
         asked = promote(home, ledger, crm.config)
         said = {check.name: check for check in asked.verdict.checks}["against_champion"]
         assert (asked.serves, said.passed) == (False, False)
-        assert "the champion (version 2)'s recipe" in said.text
+        assert "the recipe of the champion (version 2)" in said.text
         run = Store(home).client.get_run(result.run_id).data
         assert (run.params["champion.version"], run.params["champion.recipe"]) == ("2", "new")
         assert run.metrics["gate/against_champion/met"] == 0

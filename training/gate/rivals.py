@@ -41,7 +41,7 @@ def against_champion(case: Case) -> Check:
         case "same":
             return _not_worse(case, called)
         case "new" if CHAMPION in case.pool.said:
-            found = better(case, CHAMPION, f"{called}'s recipe")
+            found = better(case, CHAMPION, f"the recipe of {called}")
             return Check(name, found.passed, found.numbers, f"A new recipe. {found.text}")
         case "lost":
             text = f"This version cannot load {called}, so it cannot serve, and the rules are the one opponent"

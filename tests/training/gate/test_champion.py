@@ -19,6 +19,7 @@ from training.champion import Champion
 from training.contestants import CHAMPION, RANKER
 from training.evaluate import Predictions
 from training.evidence import Evidence, Trained
+from training.offpolicy.routing import ARTIFACT
 from training.pool import Pool
 from training.tracking import Store
 
@@ -112,8 +113,11 @@ def test_what_a_run_leaves_reads_back_as_it_was(evidence: Evidence, tmp_path: Pa
     tracking = Store(tmp_path)
     with tracking.run("a training", "", {}) as run:
         evidence.write(run)
+        value = {"ranker": {"converted": {"refused": "Too few accounts."}}, "random": {"converted": {"refused": None}}}
+        run.text(ARTIFACT, json.dumps({"recipes": value}))
     again = Evidence.read(tracking.open(run.id))
     assert again.champion == evidence.champion
+    assert again.no_value == {"ranker": "Too few accounts."}
     assert again.since.keys() == evidence.since.keys()
     for name in ("tried", "known", "telling"):
         ours, theirs = getattr(evidence, name), getattr(again, name)

@@ -11,6 +11,7 @@ from benchmarks.gate_pools import Quality, case_of, draw_pool, with_champion
 from training.champion import Served
 from training.contestants import CHAMPION, RANKER
 from training.evaluate import Predictions
+from training.gate.better import ALARM, RANKING_ALARM
 from training.gate.case import PRIMARY, Case
 from training.gate.rivals import MARGIN, against_champion, beats_rules, no_worse_than_baselines
 from training.pool import Pool
@@ -38,6 +39,53 @@ def test_a_ranker_that_knows_no_more_than_the_rules_is_refused() -> None:
     seen = beats_rules(case(Quality(0.35)))
     assert not seen.passed
     assert "not better by more than chance" in seen.text
+
+
+# Ranking and value ---------------------------------------------------------------------------------------------------
+
+
+def valued(ranker: Quality, champion: Quality, lead: float, noise: float = 0.3) -> Case:
+    """A new recipe whose routing is worth so many conversions an offer more than the champion's 0.1."""
+    one = case(ranker, champion)
+    rng = np.random.default_rng(7)
+    theirs = 0.1 + noise * rng.normal(size=len(one.pool))
+    ours = theirs + lead + noise * rng.normal(size=len(one.pool))
+    worth = {RANKER: np.where(rng.random(len(ours)) < 0.1, np.nan, ours), CHAMPION: theirs}
+    return replace(one, pool=replace(one.pool, worth=worth))
+
+
+def test_a_lead_on_ranking_passes_where_value_does_not_object() -> None:
+    seen = against_champion(valued(Quality(0.8, 0.9), GOOD, lead=0.0))
+    assert seen.passed
+    assert "no objection" in seen.text
+    assert seen.numbers["false alarms"] == RANKING_ALARM
+
+
+def test_a_lead_on_ranking_does_not_pass_where_routing_by_it_surely_converts_less() -> None:
+    seen = against_champion(valued(Quality(0.8, 0.9), GOOD, lead=-0.05))
+    assert seen.numbers["low"] > 0  # type: ignore[operator]
+    assert not seen.passed
+    assert "surely less" in seen.text
+
+
+def test_a_lead_on_value_passes_where_ranking_is_surely_not_behind_and_only_there() -> None:
+    twin = Quality(0.65, 0.99)
+    level = against_champion(valued(twin, twin, lead=0.05))
+    assert level.passed
+    assert level.numbers["low"] < 0 < level.numbers["value low"]  # type: ignore[operator]
+    behind = against_champion(valued(Quality(0.55, 0.99), twin, lead=0.05))
+    assert not behind.passed
+    assert "not surely within" in behind.text
+
+
+def test_where_the_log_cannot_tell_value_ranking_decides_and_the_reason_is_said() -> None:
+    one = valued(Quality(0.8, 0.9), GOOD, lead=-0.05)
+    nothing = {name: np.full(len(one.pool), np.nan) for name in (RANKER, CHAMPION)}
+    evidence = replace(one.evidence, no_value={RANKER: "The log has 9 accounts; it takes 20."})
+    seen = against_champion(replace(one, pool=replace(one.pool, worth=nothing), evidence=evidence))
+    assert seen.passed
+    assert "cannot tell: The log has 9 accounts" in seen.text
+    assert seen.numbers["false alarms"] == ALARM
 
 
 def test_a_log_in_which_nobody_ever_accepted_cannot_be_judged() -> None:
