@@ -2,7 +2,8 @@
 
 `python -m benchmarks.minimum_data --out rows.csv` trains on samples of growing size as `callsheet train` does, scores
 the true chances of the weeks after the log, asks the gate's checks on data and on the rules, and prints a table;
-`--of rows.csv` prints it again. What it showed is in docs/cold_start.md.
+`--of rows.csv` prints it again. `--chance` asks how often the gate's interval holds one random order for better than
+another, which is to be 2.5 in 100. What both showed is in docs/cold_start.md.
 """
 
 from __future__ import annotations
@@ -142,6 +143,35 @@ def show(rows: pd.DataFrame) -> None:
     Console(width=150).print(table)
 
 
+def chance(offers: int, seeds: int, pairs: int) -> tuple[str, ...]:
+    """A size of log: how often one random order of its test offers passes for better than another."""
+    passed, tested, logs = 0, [], 0
+    for seed in range(seeds):
+        sample = Sample.made(offers, seed, "mixed")
+        try:
+            pool = Pool.of(sample.examples, _cuts(sample)[0])
+        except NotEnoughData:
+            continue
+        logs, rng, none = logs + 1, np.random.default_rng(seed), np.full(len(pool), np.nan)
+        tested.append(len(pool))
+        for _ in range(pairs):
+            said = {name: Predictions(rng.random(len(pool)), none, none) for name in (RANKER, RULES)}
+            passed += better(cast(Case, Judged(replace(pool, said=said))), RULES, "the other").passed
+    share, n = passed / max(logs * pairs, 1), max(logs * pairs, 1)
+    error = np.sqrt(share * (1 - share) / n)
+    return f"{offers:,}", f"{logs} of {seeds}", f"{np.median(tested):.0f}", f"{share:.1%} ± {error:.1%}"
+
+
+def show_chance(sizes: list[int], seeds: int, pairs: int) -> None:
+    """Print the table of false alarms."""
+    table = Table(title=f"One random order against another, {pairs} pairs a log", title_justify="left")
+    for head in ("offers", "logs", "test offers", "held for better"):
+        table.add_column(head, justify="right")
+    for offers in sizes:
+        table.add_row(*chance(offers, seeds, pairs))
+    Console(width=100).print(table)
+
+
 def main() -> None:
     """Measure, or read what was measured, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -152,7 +182,12 @@ def main() -> None:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--out", type=Path, help="rows as CSV, added to")
     parser.add_argument("--of", type=Path, help="only print what was written there")
+    parser.add_argument("--chance", action="store_true", help="the false alarms of chance instead")
+    parser.add_argument("--pairs", type=int, default=100, help="of random orders for each log")
     options = parser.parse_args()
+    if options.chance:
+        show_chance(options.sizes, options.seeds, options.pairs)
+        return
     if options.of:
         show(pd.read_csv(options.of))
         return
