@@ -136,6 +136,7 @@ class Demo:
         home = shlex.join(self.common[4:])
         screen.print(Text(f"\nThat was the whole line, in {seconds:.0f} s. What to do next", style="bold"))
         for what, command in (
+            ("read what the training found, as one page", f"callsheet report {home}"),
             ("look at the runs as an analyst would", f"callsheet ui {home}"),
             ("serve it again and ask from elsewhere", f"callsheet serve {where}"),
             ("what serves now" if released else "why the rules serve", f"callsheet models {home}"),
