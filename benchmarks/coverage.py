@@ -103,6 +103,7 @@ BANDITS = (
     Bandit("amounts", kind="amounts"),
     Bandit("clusters of 10", cluster=10),
     Bandit("100 clusters of 20, rewards are rare", cluster=20, base=-3.0),
+    Bandit("10 clusters of 200", cluster=200),
     Bandit("20 actions", actions=20, rounds=4000),
     Bandit("500 rounds", rounds=500),
     Bandit("propensities fitted", known=0.0),

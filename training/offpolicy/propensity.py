@@ -14,9 +14,10 @@ from training.offpolicy.log import BanditLog
 from training.offpolicy.progress import Tick
 from training.offpolicy.propensity_models import MODELS, Chances
 
-CONTEST = 20_000
-LEARN = 100_000
-CHUNK = 50_000
+#: Rounds on which it is decided which model serves, and pairs of them with an action: the chances of all are kept.
+CONTEST, CONTEST_PAIRS = 20_000, 4_000_000
+#: Most rounds that one fit learns from; pairs of a round and an action that are predicted at once.
+LEARN, CHUNK = 100_000, 2_000_000
 #: Rounds without a propensity, for each action, below which the model learns from the other rounds too.
 OWN_ROUNDS = 50
 
@@ -64,8 +65,9 @@ def propensities(log: BanditLog, design: Design, fold: np.ndarray, seed: int, ti
         rows = learn[among[learn]]
         rows = rows if len(rows) <= LEARN else rng.choice(rows, LEARN, replace=False)
         chances = MODELS[name](design, rows, log.action[rows], k, seed)
-        for start in range(0, len(asked), CHUNK):
-            part = asked[start : start + CHUNK]
+        step = max(1, CHUNK // k)
+        for start in range(0, len(asked), step):
+            part = asked[start : start + step]
             value[part] = sharpened(chances(part), sharpness)[np.arange(len(part)), log.action[part]]
     return Propensities(value, lacking, name, sharpness, error)
 
@@ -82,7 +84,8 @@ def _best(
 ) -> tuple[str, float, float]:
     """(the model with the least log loss out of fold, its sharpness, its calibration error), on a sample of rounds."""
     rng = np.random.default_rng(seed)
-    sample = rows if len(rows) <= CONTEST else np.sort(rng.choice(rows, CONTEST, replace=False))
+    most = min(CONTEST, CONTEST_PAIRS // k)
+    sample = rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
     taken = log.action[sample]
     told = {name: np.full((len(sample), k), 1 / k) for name in (MODELS if design.width else ("frequencies",))}
     for learn, held in splits(fold[sample]):

@@ -145,8 +145,8 @@ def test_propensities_that_cannot_be_right_are_refused() -> None:
 
 def test_too_few_clusters_or_rounds() -> None:
     log = replace(_log(), cluster=np.arange(400) % 6, clustered=True)
-    assert "The log holds 6 clusters; an interval takes 10." in _told(evaluate(log, _always(1)))
-    short = _log(8)
-    assert "The log holds 8 rounds" in _told(evaluate(short, _always(1, 8)))
+    assert "The log holds 6 clusters; an interval takes 8." in _told(evaluate(log, _always(1)))
+    short = _log(7)
+    assert "The log holds 7 rounds" in _told(evaluate(short, _always(1, 7)))
     heavy = replace(_log(), cluster=np.where(np.arange(400) < 388, 0, np.arange(400) - 387), clustered=True)
     assert "effective clusters of 13" in _told(evaluate(heavy, _always(1)))
