@@ -102,6 +102,22 @@ def test_a_rep_never_seen_is_told_better_from_the_crm_than_by_the_average_of_the
     assert reps.measured[STRANGER].value["ndcg_at_5"] > reps.measured[AVERAGE].value["ndcg_at_5"]
 
 
+def test_what_became_of_a_reps_own_offers_teaches_nothing_of_the_rep_as_a_stranger(world: World) -> None:
+    snap = replace(world.snap, cuts=world.snap.cuts[:1])
+    cut, whose = snap.cuts[0], snap.key_of_examples("rep")
+    rep = np.bincount(whose[cut.test.rows]).argmax()
+    own, labels = whose[cut.train.rows] == rep, cut.train.labels
+    turned = replace(labels, accepted=np.where(own, 1 - labels.accepted, labels.accepted))
+    other = replace(snap, cuts=(replace(cut, train=replace(cut.train, labels=turned)),))
+    before, after = (cold_start(one, LINEAR, "rep", folds=2, replicates=2) for one in (snap, other))
+    place = {offer: i for i, offer in enumerate(snap.examples.offer_id)}
+    theirs = whose[[place[offer] for offer in before.offer_id]] == rep
+    first, second = before.said[STRANGER].p_accept, after.said[STRANGER].p_accept
+    np.testing.assert_array_equal(first[theirs], second[theirs])
+    assert (first[~theirs] != second[~theirs]).any()
+    assert (before.said[KNOWN].p_accept[theirs] != after.said[KNOWN].p_accept[theirs]).all()
+
+
 def test_strangers_are_finite_and_nearer_to_the_average_than_those_who_are_known(world: World, reps: ColdStart) -> None:
     place = {offer: i for i, offer in enumerate(world.snap.examples.offer_id)}
     rep = world.snap.key_of_examples("rep")[[place[offer] for offer in reps.offer_id]]
