@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import lightgbm as lgb
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from training.offpolicy.design import Design
@@ -35,7 +37,10 @@ def _logit(strength: float) -> Fit:
     def fit(design: Design, rows: np.ndarray, action: np.ndarray, k: int, seed: int) -> Chances:
         if len(np.unique(action)) < 2:
             return frequencies(design, rows, action, k, seed)
-        model = LogisticRegression(C=strength, max_iter=300).fit(design.dense(rows), action)
+        with warnings.catch_warnings():
+            # A fit that has not settled is judged by its loss out of fold like any other.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(C=strength, max_iter=300).fit(design.dense(rows), action)
         return lambda at: _spread(model.predict_proba(design.dense(at)), model.classes_, k, len(rows))
 
     return fit

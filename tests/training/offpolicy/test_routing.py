@@ -196,6 +196,8 @@ def test_rounds_too_few_to_fit_a_propensity_on_are_left_out_or_refused() -> None
     assert words is not None
     assert "too few to fit propensities on" in words
     assert np.isnan(refused.worth["logistic"]).all()
+    nothing = routing(routed.take(np.zeros(0, np.int64)), board)
+    assert "The log holds 0 clusters" in str(nothing.values["random"]["accepted"].refused)
     table = refused.frame({"logistic": "Logistic regression", "random": "Random"})
     assert set(table["refused"]) == {words}
 
