@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from features.config import Config, read_config
-from training.champion import Served
+from training.champion import Champion
 from training.contestants import CHAMPION, RANKER, RULES
 from training.evaluate import Board, Predictions
 from training.evidence import Evidence
@@ -145,8 +145,11 @@ def case_of(
     champion = {"relation": relation, "version": "" if none else "1", "content_hash": "" if none else "champion"}
     evidence = Evidence(champion | {"gap": ""}, NO_ROWS, NOTHING_KNOWN, NOTHING_TOLD, dict(since or {}))
     version = Version("2", "run", "challenger", "", CONFIG.market_fingerprint, ("challenger",), datetime.now(UTC))
-    serving = None if none else Served("1", "champion")
-    return Case(pool, {"behaviour_share": 0.5}, evidence, version, Path("nowhere"), CONFIG, serving, 0, replicates)
+    serving = None if none else Champion("1", "champion", None, None)
+    said = {"behaviour_share": 0.5}
+    return Case(
+        pool, said, evidence, version, Path("nowhere"), CONFIG, serving=serving, replicates=replicates
+    )  # fmt: skip
 
 
 def with_champion(ranker: Quality, champion: Quality | None, rules: Quality = Quality(0.35)) -> dict[str, Quality]:

@@ -15,6 +15,7 @@ from serving.ledger import Ledger
 from serving.releases import Release, Released, Releases
 
 if TYPE_CHECKING:
+    from features.snapshot import Snapshot
     from training.champion import Champion
     from training.gate import Verdict
     from training.tracking import Store
@@ -52,6 +53,7 @@ def promote(
     reason: str | None = None,
     force: bool = False,
     seen: int | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Promotion:
     """Judge a model and release it when it passes.
 
@@ -59,9 +61,9 @@ def promote(
     reason   why, for the history; force needs one
     force    release it although the gate refuses; a model that cannot be loaded is refused all the same
     seen     the revision that the decision is based on; None: what serves when the judging starts
+    snapshot data in which offers may have been answered since the model's cut, to try it on
     Raises   Conflict when another release came in between; UsageError; ModelError
     """
-    from training.champion import Served
     from training.gate import judge
     from training.report import renew
     from training.tracking import Store
@@ -74,8 +76,7 @@ def promote(
     found = registry.challenger() if version is None else registry.version(version)
     if found is None:
         raise UsageError("There is no trained model to promote; run `callsheet train` first.", field="model")
-    held = current.model if current else None
-    verdict = judge(home, found.run_id, config, Served(held.version, held.content_hash) if held else None)
+    verdict = judge(home, found.run_id, config, _champion(home, current), snapshot)
     renew(registry, found.run_id)
     if not verdict.passed and not force:
         return Promotion(found.version, verdict, None)
@@ -92,9 +93,12 @@ def promote(
 
 def champion(home: Path, ledger: Ledger) -> Champion | None:
     """The model that serves, as training asks for it: what a challenger has to beat. None: the rules serve."""
+    return _champion(home, Releases(ledger).current())
+
+
+def _champion(home: Path, current: Release | None) -> Champion | None:
     from training.champion import Champion
 
-    current = Releases(ledger).current()
     if current is None or current.model is None:
         return None
     held = current.model

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal
 
-from features.clock import instant
 from features.errors import ModelError, UsageError
 from features.matrix import Matrix
 from models import store
@@ -18,14 +16,6 @@ from models.recipe import Recipe
 #: none: no model serves; same, new: the challenger's recipe against the champion's; unreadable: its files are not
 #: here, or its recipe is none of this version's; lost: whole files that this version cannot load, so nor can it serve.
 Relation = Literal["none", "same", "new", "unreadable", "lost"]
-
-
-@dataclass(frozen=True)
-class Served:
-    """The model that serves at the moment of judging, by what the release row says of it."""
-
-    version: str
-    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -71,15 +61,6 @@ class Champion:
             return "unreadable"
         alike = self.recipe.but(seed=0).fingerprint == challenger.but(seed=0).fingerprint
         return "same" if alike else "new"
-
-    @property
-    def unseen_from(self) -> int | None:
-        """int64 microseconds from which on it knew of no offer; None where its card does not tell its cut."""
-        day = self.product.card.get("about", {}).get("cut") if self.product is not None else None
-        if day is None:
-            return None
-        # The card has the cut as a date: what was offered on that very day may have been known.
-        return instant(datetime.combine(date.fromisoformat(day), time(), UTC) + timedelta(days=1))
 
     def reads(self, matrix: Matrix) -> bool:
         """Whether it was made for the features of a matrix."""

@@ -14,15 +14,14 @@ import pandas as pd
 from features.asof import DAY
 from features.catalogue import BY_NAME
 from features.errors import UsageError
-from features.matrix import Matrix
 from models.product import Product
 from training.blocks import Cut
 from training.champion import Champion, Relation
 from training.contestants import CHAMPION, RANKER
-from training.evaluate import Board, Predictions
 from training.examples import Examples
 from training.offpolicy.routing import ARTIFACT as VALUE
-from training.pool import Pool, tie_breaks
+from training.pool import Pool
+from training.since import answered, of_product, unseen_from
 from training.telling import telling
 from training.tracking import Run
 
@@ -126,7 +125,7 @@ class Trained:
             telling=telling(
                 self.examples.matrix.take(self.rows), self.pool.account, self._outcomes(), replicates, self.seed
             ),
-            since=dict(self._since()) if self.relation == "same" and serving is not None else {},
+            since=self._since(),
         )  # fmt: skip
 
     def _outcomes(self) -> dict[str, np.ndarray]:
@@ -156,36 +155,21 @@ class Trained:
             table[f"{name}_rows"] = len(rows)
         return table[~table["family"].isin(dropped)].reset_index(drop=True)
 
-    def _since(self) -> Mapping[str, Pool]:
-        champion, found = self.champion, dict[str, Pool]()
+    def _since(self) -> dict[str, Pool]:
+        champion = self.champion
         product = champion.product if champion is not None and champion.reads(self.examples.matrix) else None
-        if champion is None or product is None or champion.unseen_from is None:
-            return found
-        unseen = self.examples.offered >= champion.unseen_from
-        held = np.flatnonzero(unseen[self.rows])
+        if self.relation != "same" or product is None:
+            return {}
+        theirs, since = of_product(product), unseen_from(product)
+        held = np.flatnonzero(self.examples.offered[self.rows] >= since)
+        pool = self.pool.take(held)
         if held.size:
-            pool = self.pool.take(held)
-            theirs = _said(product, self.examples.matrix.take(self.rows[held]))
-            found["held_out"] = replace(pool, said={RANKER: pool.said[RANKER], CHAMPION: theirs})
-        answered = np.flatnonzero(unseen & (self.examples.known <= self.now) & (self.examples.due <= self.now))
-        if answered.size:
-            found["answered"] = self._answered(product, answered)
-        return found
-
-    def _answered(self, champion: Product, rows: np.ndarray) -> Pool:
-        labels, matrix = self.examples.labels(self.now, rows), self.examples.matrix.take(rows)
-        offer_id = self.examples.offer_id[rows]
-        accepted = labels.accepted.astype(np.float64)
-        return Pool(
-            offer_id=offer_id, cut=np.zeros(len(rows), np.int64), account=self.examples.account[rows],
-            board=Board(
-                labels.group, accepted.astype(np.int64), accepted, np.full(len(rows), np.nan), tie_breaks(offer_id)
+            said = {RANKER: pool.said[RANKER], CHAMPION: theirs(self.examples.matrix.take(self.rows[held]))}
+            pool = replace(pool, said=said)
+        found = {
+            "held_out": pool,
+            "answered": answered(
+                self.examples, self.now, since, {RANKER: of_product(self.product), CHAMPION: theirs}
             ),
-            slices=self.examples.slices.iloc[rows].reset_index(drop=True),
-            said={RANKER: _said(self.product, matrix), CHAMPION: _said(champion, matrix)},
-        )  # fmt: skip
-
-
-def _said(product: Product, matrix: Matrix) -> Predictions:
-    scores = product.predict(matrix.recoded(product.vocabulary))
-    return Predictions(scores.score, scores.p_accept, scores.p_convert)
+        }  # fmt: skip
+        return {name: part for name, part in found.items() if len(part)}

@@ -26,6 +26,7 @@ from serving.cli.options import (
 
 if TYPE_CHECKING:
     from features.config import Config
+    from features.snapshot import Snapshot
     from training.champion import Champion
 
 LOG_HELP = "round_id, action, reward; optional propensity, cluster; every other column is context."
@@ -158,26 +159,35 @@ def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOptio
     model: Annotated[str | None, typer.Option(metavar="VERSION", show_default="the challenger", help="Which.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Release it though the gate refuses; needs --reason.")] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")] = None,
-    format: FormatOption = Format.table,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DIR|URL", help="Try it on offers answered since its cut, too.")
+    ] = None,
+    mapping: MappingOption = None, as_of: AsOfOption = None, format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
     """Run the gate on the challenger, and release it if it has earned its place; refused: exit 1, nothing changes.
 
     The gate judges what the model's own run measured on offers held out, so it
-    needs no data; it does look at today's configuration.
+    needs no data; it does look at today's configuration and at what serves.
+    With newer data it also tries the model on what was answered since.
 
     \b
     Examples
       callsheet promote
       callsheet promote --model 3
+      callsheet promote --data crm
       callsheet promote --force --reason "agreed with sales on 2 March"
     """
-    released = _promote(home, db, config_at(config), version=model, force=force, reason=reason, format=format)
+    settings = config_at(config)
+    known = snapshot_of(data, settings, mapping, as_of) if data is not None else None
+    released = _promote(
+        home, db, settings, version=model, force=force, reason=reason, snapshot=known, format=format
+    )  # fmt: skip
     raise typer.Exit(0 if released else 1)
 
 
 def _promote(
     home: Path, db: str | None, settings: Config, *, version: str | None = None, force: bool = False,
-    reason: str | None = None, format: Format = Format.table,
+    reason: str | None = None, snapshot: Snapshot | None = None, format: Format = Format.table,
 ) -> bool:  # fmt: skip
     """Judge, release if it passed, print the verdict; whether the version serves now."""
     from serving import listing
@@ -187,13 +197,15 @@ def _promote(
 
     ledger = Ledger.open(db, home)
     try:
-        done = release(home, ledger, settings, version=version, reason=reason, force=force)
+        done = release(home, ledger, settings, version=version, reason=reason, force=force, snapshot=snapshot)
     finally:
         ledger.close()
     if format is Format.table:
         show_verdict(done.verdict, listing.console())
     else:
-        listing.show([check.__dict__ for check in done.verdict.checks], ("name", "passed", "text"), format=format)
+        listing.show(
+            [check.__dict__ for check in done.verdict.checks], ("name", "passed", "text", "numbers"), format=format
+        )
     if done.serves:
         say(f"Version {done.version} serves{' already' if done.already else ''}; `callsheet rollback` takes it back.")
     else:

@@ -59,7 +59,7 @@ def artefact_agrees(case: Case) -> Check:
     numbers |= {"artefact": ours.value[PRIMARY], "tested": tested.value[PRIMARY], "low": lead.low, "high": lead.high}
     passed = not (lead.value < -AGREES and lead.high < 0)
     text += f"; {PRIMARY_WORDS} {ours.value[PRIMARY]:.3f}, tested with {tested.value[PRIMARY]:.3f}"
-    text += ", though it has learned from most of them." if passed else ": refitted on all the data it lost its way."
+    text += "; it has learned from most of them." if passed else ": refitted on all the data it lost its way."
     return Check(name, passed, numbers, text)
 
 

@@ -11,7 +11,7 @@ from features.config import Config
 from features.errors import CallsheetError
 from models.product import Product
 from training.bootstrap import Draw
-from training.champion import Served
+from training.champion import Champion
 from training.contestants import CHAMPION, RULES
 from training.evaluate import Measured, evaluate
 from training.evidence import Evidence
@@ -60,6 +60,7 @@ class Case:
     pool      the run's stored test predictions; metrics: its numbers; evidence: what else it left for the gate
     version   as registered; folder: the very files that will serve
     config    today's agreement; serving: the model that serves today, None where the rules do
+    fresh     offers answered since the model's cut, of training.since; None: no data are at hand
     """
 
     pool: Pool
@@ -68,7 +69,8 @@ class Case:
     version: Version
     folder: Path
     config: Config
-    serving: Served | None = None
+    serving: Champion | None = None
+    fresh: Pool | None = None
     seed: int = 0
     replicates: int = REPLICATES
 

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from features.config import Config
-from training.champion import Served
+from features.snapshot import Snapshot
+from models.product import Product
+from training.champion import Champion
 from training.evidence import Evidence
 from training.gate.agreement import behaviour_held, same_market
 from training.gate.artefact import artefact_agrees, artefact_whole, fast_enough
 from training.gate.case import NOT_ENOUGH, Case, Check, Number, Verdict
 from training.gate.data import enough_data, heads
 from training.gate.features import features_complete, nothing_leaks
+from training.gate.fresh import answers_since
 from training.gate.probabilities import calibrated
 from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
 from training.gate.slices import slices_held
 from training.pool import ARTIFACT, Pool
+from training.since import fresh
 from training.tracking import MODEL, Run, Store
 
 #: What a challenger must pass.
 CHECKS: tuple[Callable[[Case], Check], ...] = (
     enough_data, heads, beats_rules, against_champion, no_worse_than_baselines, slices_held, calibrated, nothing_leaks,
-    features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, fast_enough,
+    features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, answers_since, fast_enough,
 )  # fmt: skip
 
 
-def judge(home: Path, run_id: str, config: Config, serving: Served | None = None) -> Verdict:
+def judge(
+    home: Path, run_id: str, config: Config, serving: Champion | None = None, snapshot: Snapshot | None = None
+) -> Verdict:  # fmt: skip
     """Judge the model that a run registered, write the verdict to the run and the version, and return it.
 
-    serving  the model that serves now, which it would replace; None: the rules serve
+    serving   the model that serves now, which it would replace; None: the rules serve
+    snapshot  data in which offers may have been answered since the model's cut; None: what the run left is enough
     Raises   UsageError when there is no such run or it registered nothing
     Source   a model must earn its place, the first one too (README, what it promises)
     """
@@ -44,6 +52,8 @@ def judge(home: Path, run_id: str, config: Config, serving: Served | None = None
         metrics=store.client.get_run(run_id).data.metrics, evidence=Evidence.read(run),
         version=version, folder=store.product_folder(version.version), config=config, serving=serving,
     )  # fmt: skip
+    if snapshot is not None and isinstance(case.artefact, Product):
+        case = replace(case, fresh=fresh(snapshot, config, case.artefact, serving.product if serving else None))
     verdict = weigh(case)
     _write_down(store, run, verdict)
     return verdict

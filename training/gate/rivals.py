@@ -30,7 +30,7 @@ def against_champion(case: Case) -> Check:
     if serving.content_hash == case.version.content_hash:
         return Check(name, True, {}, "It is the very model that serves.")
     if serving.content_hash != told["content_hash"]:
-        knew = f"version {told['version']}" if told["content_hash"] else "none"
+        knew = f"version {told['version']}" if told["content_hash"] else "no model"
         text = (
             f"Version {serving.version} serves, and the run was told of {knew}, so the two were never compared: "
             "train again."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gate_pools import Quality, case_of, draw_pool, with_champion
-from training.champion import Served
+from training.champion import Champion
 from training.contestants import CHAMPION, RANKER
 from training.evaluate import Predictions
 from training.gate.better import ALARM, RANKING_ALARM
@@ -112,12 +112,12 @@ def test_a_new_recipe_must_be_better_than_the_champion_s(ranker: Quality, passed
 
 def test_a_champion_that_the_run_does_not_know_asks_for_another_training() -> None:
     told = case(Quality(0.8, 0.9), GOOD)
-    other = against_champion(replace(told, serving=Served("4", "promoted in between")))
+    other = against_champion(replace(told, serving=Champion("4", "promoted in between", None, None)))
     assert not other.passed
     assert "Version 4 serves" in other.text
     assert "train again" in other.text
-    bare = replace(case(), serving=Served("4", "promoted in between"))
-    assert "told of none" in against_champion(bare).text
+    bare = replace(case(), serving=Champion("4", "promoted in between", None, None))
+    assert "told of no model" in against_champion(bare).text
 
 
 def test_after_a_rollback_to_the_rules_they_are_the_one_opponent() -> None:
@@ -126,7 +126,7 @@ def test_after_a_rollback_to_the_rules_they_are_the_one_opponent() -> None:
 
 def test_what_serves_already_need_not_be_better_than_itself() -> None:
     one = case(GOOD, GOOD)
-    assert against_champion(replace(one, serving=Served("2", one.version.content_hash))).passed
+    assert against_champion(replace(one, serving=Champion("2", one.version.content_hash, None, None))).passed
 
 
 def test_a_champion_that_no_version_of_this_code_can_load_is_no_opponent_and_one_that_is_elsewhere_is() -> None:
