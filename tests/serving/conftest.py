@@ -67,7 +67,12 @@ def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
         examples.matrix.take(cut.train.rows), cut.train.labels,
         examples.matrix.take(cut.calibrate.rows), cut.calibrate.labels,
     )  # fmt: skip
-    recipe = Recipe.preset("fast")
+    # Rounds as stated, so that there are files of trees whatever later offers make of them.
+    fast = Recipe.preset("fast")
+    stated = {
+        name: getattr(fast, name).model_copy(update={"choose": False}) for name in ("accept", "convert", "ranker")
+    }
+    recipe = fast.but(**stated)
     products = fit_product(recipe, *blocks), fit_product(recipe.but(name="second"), *blocks)
     return Crm(folder, snapshot, config, book, products)
 
