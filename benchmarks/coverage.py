@@ -1,7 +1,7 @@
 """Whether intervals of off-policy values hold their promise: many logs of bandits whose truth is known.
 
 `python -m benchmarks.coverage` prints, for each bandit and estimator, in how many logs the 95 % interval held the true
-value, the error, and how wide the interval was. `--logs 100` takes some twenty minutes on one core.
+value, the error, and how wide the interval was. `--logs 100` takes some ten minutes on one core.
 """
 
 from __future__ import annotations
