@@ -67,10 +67,7 @@ def product(recipe: Recipe) -> Fit:
     """What a recipe says of the world's pairs."""
 
     def fit(world: World) -> Scores:
-        take = world.examples.matrix.take
-        train, calibrate = world.cut.train, world.cut.calibrate
-        made = fit_product(recipe, take(train.rows), train.labels, take(calibrate.rows), calibrate.labels)
-        return made.predict(world.pairs)
+        return fit_product(recipe, *world.cut.learned_from(world.examples.matrix)).predict(world.pairs)
 
     return fit
 
@@ -79,10 +76,7 @@ def baseline(name: str) -> Fit:
     """What a baseline says of the world's pairs."""
 
     def fit(world: World) -> Scores:
-        take = world.examples.matrix.take
-        train, calibrate = world.cut.train, world.cut.calibrate
-        blocks = take(train.rows), train.labels, take(calibrate.rows), calibrate.labels
-        return BASELINES[name]().fit(*blocks).predict(world.pairs)
+        return BASELINES[name]().fit(*world.cut.learned_from(world.examples.matrix)).predict(world.pairs)
 
     return fit
 

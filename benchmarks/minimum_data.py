@@ -88,13 +88,11 @@ def _cuts(sample: Sample) -> tuple[tuple[Cut, ...], Cut]:
 
 
 def _fit(recipe: Recipe, sample: Sample, cut: Cut) -> Model:
-    take = sample.examples.matrix.take
-    return fit_product(recipe, take(cut.train.rows), cut.train.labels, take(cut.calibrate.rows), cut.calibrate.labels)
+    return fit_product(recipe, *cut.learned_from(sample.examples.matrix))
 
 
 def _rules(sample: Sample, cut: Cut) -> Model:
-    take = sample.examples.matrix.take
-    return baseline(RULES).fit(take(cut.train.rows), cut.train.labels, take(cut.calibrate.rows), cut.calibrate.labels)
+    return baseline(RULES).fit(*cut.learned_from(sample.examples.matrix))
 
 
 def _pool(recipe: Recipe, sample: Sample, cuts: tuple[Cut, ...]) -> Pool:

@@ -11,6 +11,7 @@ from features.asof import DAY, NAT
 from features.clock import iso_week_start
 from features.config import Config
 from features.errors import NotEnoughData
+from features.matrix import Matrix
 from models.labels import Labels
 from training.examples import Examples
 
@@ -49,6 +50,11 @@ class Cut:
     def day(self) -> str:
         """The cut as a date."""
         return day_of(self.at)
+
+    def learned_from(self, matrix: Matrix) -> tuple[Matrix, Labels, Matrix, Labels]:
+        """What a fit takes: train rows and labels, calibrate rows and labels, of a matrix of all examples."""
+        train, calibrate = self.train, self.calibrate
+        return matrix.take(train.rows), train.labels, matrix.take(calibrate.rows), calibrate.labels
 
 
 def day_of(instant: int) -> str:

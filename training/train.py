@@ -131,7 +131,7 @@ def train(
     relation = "none" if champion is None else champion.relation(chosen)
     order = contestants(chosen, champion.recipe if champion is not None and relation == "new" else None)
     with _bar(progress, (len(order) + 1) * len(rolling) + 2) as tick:
-        refit = partial(_refit, chosen, _learned_from(examples, last), _about(snapshot, last))
+        refit = partial(_refit, chosen, last.learned_from(examples.matrix), _about(snapshot, last))
         pool, models, product = _run(order, examples, rolling, refit, routed, clock, tick)
         draw = pool.draw(seed, replicates)
         trial = Trial(models, [examples.matrix.take(cut.test.rows) for cut in rolling], pool, draw)
@@ -181,7 +181,7 @@ def _run(
     What all but the ablations say of the other reps of these offers goes into `routed`.
     Returns  the pool, the ranker of each cut, and what `refit` answers: the ranker on all data
     """
-    blocks = [_learned_from(examples, cut) for cut in cuts]
+    blocks = [cut.learned_from(examples.matrix) for cut in cuts]
     tests = [examples.matrix.take(cut.test.rows) for cut in cuts]
     said: dict[str, list[Predictions]] = {one.key: [] for one in order}
 
@@ -217,12 +217,6 @@ def _run(
     return replace(Pool.of(examples, cuts), said={key: joined(parts) for key, parts in said.items()}), models, product
 
 
-def _learned_from(examples: Examples, cut: Cut) -> tuple[Matrix, Labels, Matrix, Labels]:
-    """The rows and labels of a cut's train and calibrate blocks."""
-    take, train, calibrate = examples.matrix.take, cut.train, cut.calibrate
-    return take(train.rows), train.labels, take(calibrate.rows), calibrate.labels
-
-
 def _canaries(
     recipe: Recipe, examples: Examples, cuts: Sequence[Cut], trial: Trial, engine: Engine, tick: Tick
 ) -> Canaries:
@@ -231,10 +225,7 @@ def _canaries(
 
     def fit(matrix: Matrix, cut: Cut) -> Product:
         tick(f"The ranker with canaries, as of {cut.day}")
-        return fit_product(
-            recipe, matrix.take(cut.train.rows), cut.train.labels,
-            matrix.take(cut.calibrate.rows), cut.calibrate.labels, like=known[cut.at],
-        )  # fmt: skip
+        return fit_product(recipe, *cut.learned_from(matrix), like=known[cut.at])
 
     matrix = examples.matrix
     before = engine.matrix(matrix.lead_id, matrix.rep_id, matrix.as_of - DAY)

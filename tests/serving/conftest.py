@@ -63,10 +63,7 @@ def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
     book = Book.of(snapshot, config)
     examples = gather(book, Engine(book, config))
     cut = final_cut(examples, config, book.now)
-    blocks = (
-        examples.matrix.take(cut.train.rows), cut.train.labels,
-        examples.matrix.take(cut.calibrate.rows), cut.calibrate.labels,
-    )  # fmt: skip
+    blocks = cut.learned_from(examples.matrix)
     # Rounds as stated, so that there are files of trees whatever later offers make of them.
     fast = Recipe.preset("fast")
     stated = {

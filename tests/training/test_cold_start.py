@@ -165,8 +165,7 @@ def _reps(world: World, found: ColdStart) -> set[str]:
 def product(world: World) -> Product:
     snap = world.snap
     cut = final_cut(snap.examples, snap.config, snap.book.now)
-    take = snap.examples.matrix.take
-    return fit_product(FAST, take(cut.train.rows), cut.train.labels, take(cut.calibrate.rows), cut.calibrate.labels)
+    return fit_product(FAST, *cut.learned_from(snap.examples.matrix))
 
 
 @pytest.mark.parametrize("new", ["rep", "account", "solution", "all"])

@@ -35,13 +35,9 @@ snapshot = read_snapshot(folder, config=config)
 book = Book.of(snapshot, config)
 examples = gather(book, Engine(book, config))
 cut = final_cut(examples, config, log_end(examples, config, book.now))
-take = examples.matrix.take
 trees = {"rounds": 8}
 recipe = Recipe.preset("fast").but(accept=trees, convert=trees, ranker=trees, threads=threads, seed=3)
-product = fit_product(
-    recipe, take(cut.train.rows), cut.train.labels,
-    take(cut.calibrate.rows), cut.calibrate.labels, about={"data": snapshot.fingerprint},
-)
+product = fit_product(recipe, *cut.learned_from(examples.matrix), about={"data": snapshot.fingerprint})
 print(len(cut.train), product.card["rounds"]["accept"], product.content_hash)
 """
 

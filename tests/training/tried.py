@@ -31,8 +31,7 @@ class Tried:
 
     def fit(self, matrix: Matrix, cut: Cut, recipe: Recipe = QUICK) -> Product:
         """The recipe at one cut, on a matrix of all offers."""
-        train, calibrate = matrix.take(cut.train.rows), matrix.take(cut.calibrate.rows)
-        return fit_product(recipe, train, cut.train.labels, calibrate, cut.calibrate.labels)
+        return fit_product(recipe, *cut.learned_from(matrix))
 
     def trial(self, matrix: Matrix | None = None, recipe: Recipe = QUICK, replicates: int = 200) -> Trial:
         """The recipe fitted at each cut."""

@@ -31,10 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def fitted(world: World, cut: Cut, vocabulary: Vocabulary | None = None) -> Product:
     matrix = world.examples.matrix if vocabulary is None else world.examples.matrix.recoded(vocabulary)
-    return fit_product(
-        RECIPE, matrix.take(cut.train.rows), cut.train.labels, matrix.take(cut.calibrate.rows), cut.calibrate.labels,
-        about={"cut": cut.day},
-    )  # fmt: skip
+    return fit_product(RECIPE, *cut.learned_from(matrix), about={"cut": cut.day})
 
 
 @pytest.fixture(scope="module")

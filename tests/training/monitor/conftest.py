@@ -18,7 +18,7 @@ from features.outcomes import ACCEPTED, REJECTED
 from features.snapshot import Snapshot, read_snapshot
 from models.product import Product, fit_product
 from models.recipe import Recipe
-from training.blocks import final_cut, rolling_cuts
+from training.blocks import Cut, final_cut, rolling_cuts
 from training.evaluate import Predictions
 from training.examples import gather
 from training.monitor.compare import Compared, compare
@@ -81,9 +81,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     final, cuts = final_cut(examples, config, instant(CUT)), rolling_cuts(examples, config, instant(CUT), 2)
     recipe = Recipe.preset("fast")
 
-    def fit(cut: object) -> Product:
-        blocks = [(examples.matrix.take(b.rows), b.labels) for b in (cut.train, cut.calibrate)]  # type: ignore[attr-defined]
-        return fit_product(recipe, *blocks[0], *blocks[1])
+    def fit(cut: Cut) -> Product:
+        return fit_product(recipe, *cut.learned_from(examples.matrix))
 
     said = [fit(cut).predict(examples.matrix.take(cut.test.rows)) for cut in cuts]
     product = fit(final)
