@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,18 @@ def interval(value: float, samples: np.ndarray, level: float = 0.95) -> Interval
         return Interval(float(value), np.nan, np.nan)
     low, high = np.quantile(seen, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high))
+
+
+def normal_interval(value: float, samples: np.ndarray, level: float = 0.95) -> Interval:
+    """The normal interval with the spread of (b,) replicates, for levels whose quantiles few replicates tell.
+
+    Of heavy-tailed sums over few clusters percentiles at 99 % pass chance two to three times as often as they say.
+    """
+    seen = samples[np.isfinite(samples)]
+    if len(seen) < max(2, len(samples) / 2) or not np.isfinite(value):
+        return Interval(float(value), np.nan, np.nan)
+    half = float(norm.ppf((1 + level) / 2) * seen.std(ddof=1))
+    return Interval(float(value), float(value) - half, float(value) + half)
 
 
 def difference(left: float, left_samples: np.ndarray, right: float, right_samples: np.ndarray) -> Interval:

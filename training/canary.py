@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,8 @@ MOVED = 0.01  # share of offers for which a feature must have been another value
 #: Among so many strongest columns a canary has nothing to look for.
 STRONGEST = 10
 
-FitAt = Callable[[Matrix, Cut], Product]
+#: The recipe at each cut, in their order, on a matrix of all examples.
+FitEach = Callable[[Matrix], Iterable[Product]]
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,14 @@ def with_canaries(matrix: Matrix, before: Matrix, shadows: Sequence[str], seed: 
     return replace(matrix, values=values, columns=(*matrix.columns, *added))
 
 
-def fly(fit: FitAt, matrix: Matrix, cuts: Sequence[Cut], plain: Trial, seed: int) -> Canaries:
+def fly(fit: FitEach, matrix: Matrix, cuts: Sequence[Cut], plain: Trial, seed: int) -> Canaries:
     """Fit the recipe at each cut on a matrix with canaries, and see what it makes of them.
 
-    fit     the recipe at one cut, on such a matrix; matrix: all examples, as `with_canaries` made it
+    fit     the recipe at each cut, on such a matrix; matrix: all examples, as `with_canaries` made it
     plain   the recipe without canaries
     Cost    a fit for each cut
     """
-    models, tests = [fit(matrix, cut) for cut in cuts], [matrix.take(cut.test.rows) for cut in cuts]
+    models, tests = list(fit(matrix)), [matrix.take(cut.test.rows) for cut in cuts]
     trial = replace(plain, models=models, tests=tests)
     share = pushes(trial).mean(axis=0)
     kinds = {}

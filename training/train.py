@@ -221,11 +221,14 @@ def _canaries(
     recipe: Recipe, examples: Examples, cuts: Sequence[Cut], trial: Trial, engine: Engine, tick: Tick
 ) -> Canaries:
     """The recipe fitted once more at each cut, with columns that can tell nothing."""
-    known = {cut.at: model for cut, model in zip(cuts, trial.models, strict=True)}
 
-    def fit(matrix: Matrix, cut: Cut) -> Product:
-        tick(f"The ranker with canaries, as of {cut.day}")
-        return fit_product(recipe, *cut.learned_from(matrix), like=known[cut.at])
+    def fit(matrix: Matrix) -> Iterator[Product]:
+        known = zip(cuts, trial.models, strict=True)
+        fits = [partial(fit_product, recipe, *cut.learned_from(matrix), like=model) for cut, model in known]
+        done = side_by_side(fits, len(examples))
+        for cut in cuts:
+            tick(f"The ranker with canaries, as of {cut.day}")
+            yield next(done)
 
     matrix = examples.matrix
     before = engine.matrix(matrix.lead_id, matrix.rep_id, matrix.as_of - DAY)

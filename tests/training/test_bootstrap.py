@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.bootstrap import Draw, difference, interval
+from training.bootstrap import Draw, difference, interval, normal_interval
 from training.evaluate import Board, Predictions, evaluate
 
 
@@ -34,6 +34,13 @@ def test_an_interval_is_not_known_where_most_replicates_have_no_value() -> None:
     few = np.array([1.0, np.nan, np.nan, np.nan])
     assert np.isnan(interval(1.0, few).low)
     assert interval(1.0, np.array([0.0, 1.0, 2.0, np.nan])).low < 1
+
+
+def test_a_normal_interval_reaches_as_far_as_the_spread_of_the_replicates_says() -> None:
+    samples = np.concatenate([np.full(500, -1.0), np.full(500, 1.0), [np.nan]])
+    seen = normal_interval(3.0, samples, 0.99)
+    assert (seen.low, seen.high) == pytest.approx((3 - 2.5758, 3 + 2.5758), abs=0.01)
+    assert np.isnan(normal_interval(1.0, np.array([1.0, np.nan, np.nan, np.nan])).low)
 
 
 def test_the_same_recipe_differs_from_itself_by_nothing() -> None:

@@ -41,7 +41,7 @@ def _a_day_before(matrix: Matrix) -> Matrix:
 
 
 def test_canaries_that_tell_nothing_are_silent(cut: Tried, plain: Trial, flown: Matrix) -> None:
-    seen = fly(cut.fit, flown, cut.cuts, plain, 0)
+    seen = fly(cut.fits, flown, cut.cuts, plain, 0)
     assert seen.singing == ()
     assert seen.text.startswith("No canary ranks")
     assert set(seen.kinds) == {"noise", "day_before"}
@@ -53,7 +53,7 @@ def test_canaries_that_tell_nothing_are_silent(cut: Tried, plain: Trial, flown: 
 def test_a_canary_that_was_told_the_answer_sings(cut: Tried, plain: Trial, flown: Matrix) -> None:
     told = flown.values.copy()
     told[:, flown.columns.index(NOISE[0].name)] += 2 * cut.drawn.labels.accepted
-    seen = fly(cut.fit, replace(flown, values=told), cut.cuts, plain, 0)
+    seen = fly(cut.fits, replace(flown, values=told), cut.cuts, plain, 0)
     assert seen.kinds["noise"].place == 1
     assert seen.kinds["noise"].permuted.sure
     assert seen.added.sure

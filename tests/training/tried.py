@@ -33,11 +33,15 @@ class Tried:
         """The recipe at one cut, on a matrix of all offers."""
         return fit_product(recipe, *cut.learned_from(matrix))
 
+    def fits(self, matrix: Matrix, recipe: Recipe = QUICK) -> list[Product]:
+        """The recipe at each cut."""
+        return [self.fit(matrix, cut, recipe) for cut in self.cuts]
+
     def trial(self, matrix: Matrix | None = None, recipe: Recipe = QUICK, replicates: int = 200) -> Trial:
         """The recipe fitted at each cut."""
         matrix = self.drawn.matrix if matrix is None else matrix
         pool = _pool(self.drawn.labels, self.cuts)
-        models = [self.fit(matrix, cut, recipe) for cut in self.cuts]
+        models = self.fits(matrix, recipe)
         return Trial(models, [matrix.take(cut.test.rows) for cut in self.cuts], pool, pool.draw(0, replicates))
 
 

@@ -43,7 +43,8 @@ def features_complete(case: Case) -> Check:
     """What training knew is known in the test rows and in the newest offers too."""
     known = case.evidence.known
     gone = {name: _gone(known, name) for name in ("test", "latest")}
-    numbers: dict[str, Number] = {"features": len(known)}
+    told = int((known["train"] > 0).sum())
+    numbers: dict[str, Number] = {"features": told}
     numbers |= {f"gone in {name}": int(lost.sum()) for name, lost in gone.items()}
     words = [
         f"{_named(known, lost)} in {'the test rows' if name == 'test' else 'the newest offers'}"
@@ -52,7 +53,7 @@ def features_complete(case: Case) -> Check:
     text = (
         f"Known in training and no longer told: {'; '.join(words)}. Is a table or a column missing from the data?"
         if words
-        else f"All {len(known)} features are told in the newest offers as they were in training."
+        else f"All {told} features that training was told are told in the newest offers too."
     )
     return Check("features_complete", not words, numbers, text)
 
