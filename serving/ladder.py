@@ -14,7 +14,7 @@ from features.errors import CallsheetError, ModelError
 from models.product import Product
 from serving.cache import ModelCache
 from serving.ledger import LedgerError
-from serving.releases import Release, Released, Releases
+from serving.ledger.releases import Release, Released, Releases
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from features.snapshot import Snapshot
 from models.product import Product
 from serving.cache import ModelCache
 from serving.ledger import Ledger
-from serving.releases import Releases
+from serving.ledger.releases import Releases
 from training.blocks import day_of
 from training.monitor.charts import charts
 from training.monitor.journal import write_run

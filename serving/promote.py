@@ -12,7 +12,7 @@ from features.config import Config
 from features.errors import UsageError
 from serving.cache import ModelCache, probe
 from serving.ledger import Ledger
-from serving.releases import Release, Released, Releases
+from serving.ledger.releases import Release, Released, Releases
 
 if TYPE_CHECKING:
     from features.snapshot import Snapshot

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from features.errors import UsageError
 from serving.ledger import Ledger
-from serving.releases import Releases
+from serving.ledger.releases import Releases
 from training.report import write
 from training.tracking import Store
 

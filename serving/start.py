@@ -11,8 +11,8 @@ from features.snapshot import Snapshot, read_snapshot
 from serving.cache import ModelCache
 from serving.ladder import climb
 from serving.ledger import Ledger
+from serving.ledger.releases import Releases
 from serving.recommend import Recommender
-from serving.releases import Releases
 from serving.settings import Settings
 
 

