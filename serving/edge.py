@@ -16,8 +16,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from features.errors import CallsheetError
+from serving.actor import LOCAL, Actor
 from serving.routes import ROUTES, Route
-from serving.wire import MAX_BODY
+from serving.wire.base import MAX_BODY
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,13 @@ class Turned(CallsheetError):
 
 @dataclass
 class Passed:
-    """What the edge hands on with a request: the checked body, and whether the answer is in its final shape."""
+    """What the edge hands on with a request: who asks, the checked body, and whether the answer has its final shape."""
 
     request_id: str
     ask: BaseModel | None = None
     shaped: bool = False
+    actor: Actor = LOCAL
+    idempotency_key: str | None = None
 
 
 #: The request that is being answered, for code that BentoML does not hand it to.

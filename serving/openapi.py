@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from serving.routes import EVERYWHERE, ROUTES, WITH_BODY, Route
-from serving.wire import ErrorAnswer
+from serving.wire.base import ErrorAnswer
 
 REFERENCE = "#/components/schemas/{model}"
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from serving.wire import (
+from serving.wire.ask import (
     LeadsAnswer,
     LeadsAsk,
     ModelAnswer,
@@ -25,6 +25,7 @@ class Route:
     ask      the body that it takes; None: no body
     answer   the JSON that it gives with 200; None: text of `media`
     errors   the codes of what it may answer instead, by status; what the edge says to anyone is not repeated here
+    scope    what a credential must allow; None: anyone may ask
     """
 
     path: str
@@ -35,6 +36,7 @@ class Route:
     media: str = "application/json"
     errors: tuple[tuple[int, tuple[str, ...]], ...] = ()
     tag: str = "Ask"
+    scope: str | None = "route"
 
 
 _ADVICE: Final = (409, ("commit_unavailable",))
@@ -57,16 +59,19 @@ ROUTES: Final[dict[str, Route]] = {
             "/score", "POST", "Score pairs of lead and rep.", ScoreAsk, ScoreAnswer,
             errors=((404, ("lead_unknown", "rep_unknown")),),
         ),
-        Route("/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer),
-        Route("/livez", "GET", "The process is alive.", media="text/plain", tag="Operate"),
-        Route("/healthz", "GET", "The process is alive.", media="text/plain", tag="Operate"),
+        Route(
+            "/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer,
+            scope="read",
+        ),
+        Route("/livez", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None),
+        Route("/healthz", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None),
         Route(
             "/readyz", "GET", "Data and models are loaded; send requests.", media="text/plain", tag="Operate",
-            errors=((503, ("not_ready",)),),
+            errors=((503, ("not_ready",)),), scope=None,
         ),
-        Route("/metrics", "GET", "Prometheus metrics.", media="text/plain", tag="Operate"),
-        Route("/docs.json", "GET", "This document.", tag="Operate"),
-        Route("/schema.json", "GET", "What BentoML's own clients read.", tag="Operate"),
+        Route("/metrics", "GET", "Prometheus metrics.", media="text/plain", tag="Operate", scope="operate"),
+        Route("/docs.json", "GET", "This document.", tag="Operate", scope="read"),
+        Route("/schema.json", "GET", "What BentoML's own clients read.", tag="Operate", scope="read"),
     )
 }  # fmt: skip
 

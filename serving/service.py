@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from features.errors import CallsheetError
-from serving import wire
 from serving.edge import PASSED, App, Edge, envelope
 from serving.instants import micros
 from serving.openapi import document
 from serving.settings import Settings, workers
+from serving.wire import ask, base, inline
 
 if TYPE_CHECKING:
     from serving.recommend import Recommender
@@ -55,7 +55,7 @@ class _FromEdge(IODescriptor):  # type: ignore[misc]
         return request.scope["callsheet"].ask
 
 
-def _route(ask: type[wire.Payload], answer: type[wire.Answer]) -> Any:
+def _route(ask: type[base.Payload], answer: type[base.Answer]) -> Any:
     """A BentoML route that takes `ask` as the body itself and gives `answer`."""
     question = type(ask.__name__, (_FromEdge, ask), {"__doc__": ask.__doc__, "__module__": __name__})
     reply = type(answer.__name__, (IODescriptor, answer), {"__doc__": answer.__doc__, "__module__": __name__})
@@ -107,9 +107,9 @@ class Callsheet:
         """Whether requests are welcome: the data is loaded, or this object would not be there."""
         return True
 
-    @_route(wire.RepsAsk, wire.RepsAnswer)  # type: ignore[untyped-decorator]
+    @_route(ask.RepsAsk, ask.RepsAnswer)  # type: ignore[untyped-decorator]
     def recommend_reps(
-        self, lead_id: str | None, lead: wire.InlineLead | None, k: int, commit: bool, reasons: bool
+        self, lead_id: str | None, lead: inline.InlineLead | None, k: int, commit: bool, reasons: bool
     ) -> Response:
         """Who should get this lead?"""
 
@@ -122,7 +122,7 @@ class Callsheet:
 
         return _answered(answer)
 
-    @_route(wire.LeadsAsk, wire.LeadsAnswer)  # type: ignore[untyped-decorator]
+    @_route(ask.LeadsAsk, ask.LeadsAnswer)  # type: ignore[untyped-decorator]
     def recommend_leads(self, rep_id: str, k: int, commit: bool, reasons: bool) -> Response:
         """What should this rep do now?"""
 
@@ -133,8 +133,8 @@ class Callsheet:
 
         return _answered(answer)
 
-    @_route(wire.ScoreAsk, wire.ScoreAnswer)  # type: ignore[untyped-decorator]
-    def score(self, pairs: list[wire.Pair]) -> Response:
+    @_route(ask.ScoreAsk, ask.ScoreAnswer)  # type: ignore[untyped-decorator]
+    def score(self, pairs: list[ask.Pair]) -> Response:
         """Score pairs of lead and rep."""
         as_of = [micros(pair.as_of) if pair.as_of else None for pair in pairs]
         leads, reps = [pair.lead_id for pair in pairs], [pair.rep_id for pair in pairs]

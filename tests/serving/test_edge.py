@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from features.errors import CallsheetError
 from serving.edge import Edge, Turned, checked, envelope
 from serving.routes import ROUTES
-from serving.wire import MAX_BODY, MAX_PAIRS
+from serving.wire.base import MAX_BODY, MAX_PAIRS
 from tests.serving.conftest import Service
 
 JSON = {"content-type": "application/json"}
