@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any, Final
@@ -54,6 +54,39 @@ class Order:
         return np.lexsort((ids, -self.score, -value))[:k]
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates of one question, filtered and ranked.
+
+    ranked   rep_id or lead_id: the side that differs; ids (c,): the candidates' own
+    refused  (c,) 0, or the place in REFUSALS, from 1, of the rule that refuses
+    rows     (n,) candidates that were scored; order: their scores; best: (n,) positions in rows, the best first
+    now      the instant of the question, int64 microseconds UTC
+    """
+
+    ranked: str
+    ids: np.ndarray
+    refused: np.ndarray
+    rows: np.ndarray
+    order: Order
+    best: np.ndarray
+    standing: Standing
+    now: int
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """How many each rule refused, in the order of the rules."""
+        counts = np.bincount(self.refused, minlength=len(REFUSALS) + 1)
+        return {rule: int(n) for rule, n in zip(REFUSALS, counts[1:], strict=True) if n}
+
+    def without(self, ids: Mapping[str, str]) -> Ranking:
+        """The ranking in which some candidates are refused too, each by the rule that it is told."""
+        refused = self.refused.copy()
+        for place in np.flatnonzero(np.isin(self.ids, list(ids))):
+            refused[place] = REFUSALS.index(ids[str(self.ids[place])]) + 1
+        return replace(self, refused=refused, best=self.best[refused[self.rows[self.best]] == 0])
+
+
 class Recommender:
     """Answers from one book under one configuration; `standing` is replaced as a whole when another model serves.
 
@@ -92,10 +125,13 @@ class Recommender:
 
     def reps_for_lead(self, lead_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the reps who may take a lead. Raises UnknownId. Cost: features and model of the eligible reps."""
+        return {"lead_id": lead_id} | self.answer(self.rank_reps(lead_id), k, reasons=reasons)
+
+    def rank_reps(self, lead_id: str) -> Ranking:
+        """Every rep who may take a lead, ranked. Raises UnknownId."""
         book = self.book
         lead = np.full(len(book.rep_ids), book.lead_index.code(lead_id, "lead_id"), np.int64)
-        rep = np.arange(len(book.rep_ids), dtype=np.int64)
-        return {"lead_id": lead_id} | self._ranked("rep_id", lead, rep, k, reasons)
+        return self._rank("rep_id", lead, np.arange(len(book.rep_ids), dtype=np.int64))
 
     def reps_for_inline(self, lead: Mapping[str, Any], k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the reps who may take a lead that is not stored; see `serving.inline.book_with`."""
@@ -105,9 +141,12 @@ class Recommender:
 
     def leads_for_rep(self, rep_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the open leads that a rep may take. Raises UnknownId."""
+        return {"rep_id": rep_id} | self.answer(self.rank_leads(rep_id), k, reasons=reasons)
+
+    def rank_leads(self, rep_id: str) -> Ranking:
+        """Every open lead that a rep may take, ranked. Raises UnknownId."""
         lead = self.open_leads
-        rep = np.full(len(lead), self.book.rep_index.code(rep_id, "rep_id"), np.int64)
-        return {"rep_id": rep_id} | self._ranked("lead_id", lead, rep, k, reasons)
+        return self._rank("lead_id", lead, np.full(len(lead), self.book.rep_index.code(rep_id, "rep_id"), np.int64))
 
     def score_pairs(
         self, lead_ids: Sequence[str], rep_ids: Sequence[str], as_of: Sequence[int | None] | np.ndarray | None = None
@@ -145,30 +184,34 @@ class Recommender:
 
     # -- ranking ----------------------------------------------------------------------------------------------------
 
-    def _ranked(self, ranked: str, lead: np.ndarray, rep: np.ndarray, k: int, reasons: bool) -> Answer:
+    def _rank(self, ranked: str, lead: np.ndarray, rep: np.ndarray) -> Ranking:
         """Filter, score and sort the pairs; `ranked` names the side that differs among them."""
         standing, engine = self._served
         t = np.full(len(lead), self.now, np.int64)
         refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
         rows = self._newest(np.flatnonzero(refused == 0), lead)
-        lead, rep, t = lead[rows], rep[rows], t[rows]
-        order = self._order(standing, engine, lead, rep, t)
+        order = self._order(standing, engine, lead[rows], rep[rows], t[rows])
+        sides = (rep, self.book.rep_ids) if ranked == "rep_id" else (lead, self.book.lead_ids)
+        codes, ids = sides
         # Codes are in the order of ids, so they break ties as ids do.
-        best = order.best(rep if ranked == "rep_id" else lead, k)
-        ids = self.book.rep_ids if ranked == "rep_id" else self.book.lead_ids
-        codes = rep if ranked == "rep_id" else lead
+        best = order.best(codes[rows], len(rows))
+        return Ranking(ranked, ids[codes], refused, rows, order, best, standing, self.now)
+
+    def answer(self, ranking: Ranking, k: int, *, reasons: bool = False) -> Answer:
+        """The first k of a ranking, as advice."""
+        order, best = ranking.order, ranking.best[:k]
         said = self._reasons(order, best) if reasons else [[] for _ in best]
         items = [
             {
-                "rank": place + 1, ranked: str(ids[codes[i]]), "offer_id": None, "score": float(order.score[i]),
-                "p_accept": _null(order.p_accept[i]), "p_convert": _null(order.p_convert[i]),
-                "expected_value": _null(order.value[i]), "reasons": said[place],
+                "rank": place + 1, ranking.ranked: str(ranking.ids[ranking.rows[i]]), "offer_id": None,
+                "score": float(order.score[i]), "p_accept": _null(order.p_accept[i]),
+                "p_convert": _null(order.p_convert[i]), "expected_value": _null(order.value[i]), "reasons": said[place],
             }
             for place, i in enumerate(best.tolist())
         ]  # fmt: skip
-        return self._said(standing, order.rung, order.reason) | {
-            "decision_id": None, "advice_only": True, "candidates": len(refused), "refused": _counted(refused),
-            "scored": len(rows), "items": items,
+        return self._said(ranking.standing, order.rung, order.reason) | {
+            "decision_id": None, "advice_only": True, "candidates": len(ranking.refused),
+            "refused": ranking.counted, "scored": len(ranking.rows), "items": items,
         }  # fmt: skip
 
     def _newest(self, rows: np.ndarray, lead: np.ndarray) -> np.ndarray:
@@ -294,12 +337,6 @@ class Recommender:
 def _by_rule(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | None = None) -> Order:
     none = np.full(len(score), np.nan)
     return Order(score, none, none, none, rung, reason, matrix)
-
-
-def _counted(refused: np.ndarray) -> dict[str, int]:
-    """How many each rule refused, in the order of the rules."""
-    counts = np.bincount(refused, minlength=len(REFUSALS) + 1)
-    return {rule: int(n) for rule, n in zip(REFUSALS, counts[1:], strict=True) if n}
 
 
 def _codes(book: Book, lead_ids: Sequence[str], rep_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
