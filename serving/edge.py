@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from features.errors import CallsheetError
 from serving.actor import LOCAL, Actor
+from serving.ledger.idempotency import HEADER, key_of
 from serving.routes import ROUTES, Route
 from serving.wire.base import MAX_BODY
 
@@ -59,13 +60,18 @@ class Turned(CallsheetError):
 
 @dataclass
 class Passed:
-    """What the edge hands on with a request: who asks, the checked body, and whether the answer has its final shape."""
+    """What the edge hands on with a request: who asks, the checked body; and what it is told of the answer.
+
+    shaped    the answer has its final shape, a refusal too
+    replayed  it is the one that an earlier request with this idempotency key got
+    """
 
     request_id: str
     ask: BaseModel | None = None
     shaped: bool = False
     actor: Actor = LOCAL
     idempotency_key: str | None = None
+    replayed: bool = False
 
 
 #: The request that is being answered, for code that BentoML does not hand it to.
@@ -113,6 +119,8 @@ class Edge:
             if REQUEST_ID.fullmatch(given):
                 passed.request_id = given
             route = _route(scope)
+            if (key := headers.get(HEADER.lower().encode())) is not None:
+                passed.idempotency_key = key_of(key.decode("latin-1"))
             if route.ask is not None:
                 _accepts(headers)
                 body = await _body(headers, receive)
@@ -150,7 +158,10 @@ class _Shaped:
                 self._withheld = message
                 return
             self.started = True
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.passed.request_id.encode())]
+            own = [(b"x-request-id", self.passed.request_id.encode())]
+            if self.passed.replayed:
+                own.append((b"idempotent-replayed", b"true"))
+            message["headers"] = [*message.get("headers", ()), *own]
         elif self._withheld is not None:
             return
         await self.send(message)

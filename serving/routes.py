@@ -83,7 +83,7 @@ EVERYWHERE: Final[dict[int, tuple[str, ...]]] = {
     503: ("timeout",),
 }
 WITH_BODY: Final[dict[int, tuple[str, ...]]] = {
-    400: ("json_invalid", "input_invalid", "body_incomplete"),
+    400: ("json_invalid", "input_invalid", "body_incomplete", "idempotency_key_invalid"),
     408: ("body_timeout",),
     413: ("body_too_large",),
     415: ("content_type", "content_encoding"),

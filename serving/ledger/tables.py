@@ -54,6 +54,8 @@ LEDGER_CLOCK = Table(
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
+    Column("audit_number", BigInteger, nullable=False),  # the audit's last row, so that a tail cut off is noticed
+    Column("audit_hash", String(64), nullable=False),
 )
 #: The rows of CRM tables that each change touched: what a worker reads to follow the others.
 JOURNAL = Table(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import CallsheetError
-from serving.edge import Edge, Turned, checked, envelope
+from serving.edge import PASSED, Edge, Turned, checked, envelope
 from serving.routes import ROUTES
 from serving.wire.base import MAX_BODY, MAX_PAIRS
 from tests.serving.conftest import Service
@@ -273,6 +273,24 @@ def test_a_body_is_read_once_and_handed_on_as_a_checked_question() -> None:
 
     ask(app, "/recommend_leads", b'{"rep_id": "R1", "k": 3}')
     assert (seen[0].rep_id, seen[0].k, seen[0].commit) == ("R1", 3, False)
+
+
+@pytest.mark.parametrize("key", [b"", b"a b", b"\xe9", b"x" * 256])
+def test_an_idempotency_key_that_is_none_is_refused(key: bytes) -> None:
+    start, body = ask(answers(200), headers=[(b"idempotency-key", key)])
+    assert start["status"] == 400
+    assert json.loads(body["body"])["error"]["code"] == "idempotency_key_invalid"
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_an_idempotency_key_is_handed_on_and_a_replay_is_marked(replayed: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["callsheet"].idempotency_key == "7f-3"
+        PASSED.get().replayed = replayed
+        await answers(200)(scope, receive, send)
+
+    start, _ = ask(app, headers=[(b"idempotency-key", b"7f-3")])
+    assert dict(start["headers"]).get(b"idempotent-replayed") == (b"true" if replayed else None)
 
 
 def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ def upgrade() -> None:
         "ledger_clock",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("audit_number", sa.BigInteger, nullable=False),
+        sa.Column("audit_hash", sa.String(64), nullable=False),
     )
     op.create_table(
         "journal",
@@ -141,27 +143,31 @@ def upgrade() -> None:
         sa.Column("contact_hash", sa.String(64), primary_key=True),
         sa.Column("at", Instant(), nullable=False),
     )
-    op.bulk_insert(sa.table("ledger_clock", sa.column("id"), sa.column("seq")), [{"id": 1, "seq": 0}])
-    _forbid_changes("audit")
+    names = ("id", "seq", "audit_number", "audit_hash")
+    clock = sa.table("ledger_clock", *(sa.column(name) for name in names))
+    op.bulk_insert(clock, [dict(zip(names, (1, 0, 0, "0" * 64), strict=True))])
+    _guard_the_audit()
 
 
-def _forbid_changes(table: str) -> None:
-    """What is written there stays as it is; on PostgreSQL the grants of another owner can say the same."""
+def _guard_the_audit() -> None:
+    """What is written there stays as it is; on PostgreSQL the grants of another owner can say the same.
+
+    On SQLite a REPLACE deletes without telling a trigger of deletion, so it is stopped where it inserts.
+    """
     if op.get_bind().dialect.name == "sqlite":
-        for action in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+        stop = "BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END"
+        op.execute(f"CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit {stop}")
+        op.execute(f"CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit {stop}")
+        taken = "EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)"
+        op.execute(f"CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit WHEN {taken} {stop}")
         return
     op.execute(
-        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
+        "CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'audit is append-only'; END $$"
     )
-    op.execute(
-        f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
-        f"FOR EACH ROW EXECUTE FUNCTION {table}_append_only()"
-    )
+    run = "EXECUTE FUNCTION audit_append_only()"
+    op.execute(f"CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE ON audit FOR EACH ROW {run}")
+    op.execute(f"CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON audit FOR EACH STATEMENT {run}")
 
 
 def downgrade() -> None:
