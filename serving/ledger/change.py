@@ -12,12 +12,15 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from features.schema import TABLES
+from features.schema import TABLES, Kind
 from serving.ledger.crm import CRM
 from serving.ledger.database import Ledger
 from serving.ledger.tables import JOURNAL, LEDGER_CLOCK
+from serving.ledger.types import read_instant, write_instant
 
 Row = Mapping[str, Any]
+#: The values of a row's key columns, in the order of the contract.
+Key = Sequence[str | datetime]
 
 #: Rows of one statement: SQLite takes 32,766 bound values.
 BATCH = 500
@@ -48,9 +51,20 @@ class Change:
         for row in rows:
             self.touch(table, [row[name] for name in contract.key])
 
-    def touch(self, table: str, key: Sequence[str] | None, *, gone: bool = False) -> None:
+    def touch(self, table: str, key: Key | None, *, gone: bool = False) -> None:
         """Say that a row of a CRM table is another one now; key None: all of the table is."""
-        self.touched.append((table, None if key is None else json.dumps(list(key), ensure_ascii=False), gone))
+        self.touched.append((table, None if key is None else _written(key), gone))
+
+
+def _written(key: Key) -> str:
+    values = [write_instant(value) if isinstance(value, datetime) else value for value in key]
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _read(table: str, row_id: str) -> tuple[str | datetime, ...]:
+    contract = TABLES[table]
+    kinds = [contract[name].kind for name in contract.key]
+    return tuple(read_instant(v) if k is Kind.TIME else v for k, v in zip(kinds, json.loads(row_id), strict=True))
 
 
 @contextmanager
@@ -80,8 +94,8 @@ class Changed:
     """What changed since a number: rows by table and key, tables that are wholly new, and the number reached."""
 
     seq: int
-    rows: Mapping[str, Sequence[tuple[str, ...]]]
-    gone: Mapping[str, Sequence[tuple[str, ...]]]
+    rows: Mapping[str, Sequence[tuple[str | datetime, ...]]]
+    gone: Mapping[str, Sequence[tuple[str | datetime, ...]]]
     whole: frozenset[str]
 
 
@@ -92,20 +106,23 @@ def seq_of(connection: Connection) -> int:
 
 def changed_since(connection: Connection, seq: int) -> Changed:
     """What was touched after change `seq`; ask in one transaction with reading the rows."""
-    found = select(JOURNAL).where(JOURNAL.c.seq > seq).order_by(JOURNAL.c.seq, JOURNAL.c.place)
-    last: dict[tuple[str, tuple[str, ...]], bool] = {}
+    reached = seq_of(connection)  # first, so that no change is counted as seen whose rows were not
+    found = (
+        select(JOURNAL).where(JOURNAL.c.seq > seq, JOURNAL.c.seq <= reached).order_by(JOURNAL.c.seq, JOURNAL.c.place)
+    )
+    last: dict[tuple[str, str], bool] = {}
     whole = set()
     for row in connection.execute(found):
         if row.row_id is None:
             whole.add(row.table_name)
         else:
-            last[row.table_name, tuple(json.loads(row.row_id))] = row.gone
-    rows: dict[str, list[tuple[str, ...]]] = {}
-    gone: dict[str, list[tuple[str, ...]]] = {}
-    for (table, key), lost in last.items():
+            last[row.table_name, row.row_id] = row.gone
+    rows: dict[str, list[tuple[str | datetime, ...]]] = {}
+    gone: dict[str, list[tuple[str | datetime, ...]]] = {}
+    for (table, row_id), lost in last.items():
         if table not in whole:
-            (gone if lost else rows).setdefault(table, []).append(key)
-    return Changed(seq_of(connection), rows, gone, frozenset(whole))
+            (gone if lost else rows).setdefault(table, []).append(_read(table, row_id))
+    return Changed(reached, rows, gone, frozenset(whole))
 
 
-__all__ = ["Change", "Changed", "changed_since", "changing", "seq_of"]
+__all__ = ["Change", "Changed", "Key", "changed_since", "changing", "seq_of"]

@@ -108,8 +108,11 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state throughout. Raises LedgerError."""
-        with _reported(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with _reported(), self.engine.connect() as connection:
+            if self.journal is None:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

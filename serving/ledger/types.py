@@ -11,6 +11,16 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
+def write_instant(at: datetime) -> str:
+    """An instant as text in UTC to the microsecond, which sorts as time does."""
+    return at.astimezone(UTC).strftime(_FORMAT)
+
+
+def read_instant(text: str) -> datetime:
+    """What `write_instant` wrote."""
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+
+
 class Instant(TypeDecorator[datetime]):
     """An instant in UTC to the microsecond; on SQLite text with its zone, which sorts as time does."""
 
@@ -27,14 +37,13 @@ class Instant(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"an instant needs a time zone: {value!r}")
-        at = value.astimezone(UTC)
-        return at.strftime(_FORMAT) if dialect.name == "sqlite" else at
+        return write_instant(value) if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """An aware datetime in UTC."""
         if value is None:
             return None
         if isinstance(value, str):
-            return datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
+            return read_instant(value)
         at: datetime = value
         return at.astimezone(UTC)
