@@ -152,8 +152,8 @@ def show_verdict(verdict: Verdict, screen: Console) -> None:
     table.add_column("check")
     table.add_column("what it saw", ratio=1)
     for check in verdict.checks:
-        mark = Text("met", style="green") if check.passed else Text("NOT MET", style="bold red")
-        table.add_row(mark, check.name.replace("_", " "), Text(check.text))
+        style = "bold red" if not check.passed else "green" if check.tried else "yellow"
+        table.add_row(Text(check.mark, style=style), check.name.replace("_", " "), Text(check.text))
     screen.print(table)
     screen.print(Text(verdict.reason, style="bold green" if verdict.passed else "bold red"))
 

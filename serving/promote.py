@@ -183,6 +183,7 @@ def _gate(verdict: Verdict) -> dict[str, Any]:
             {
                 "name": c.name,
                 "passed": c.passed,
+                "tried": c.tried,
                 "text": c.text,
                 "numbers": {k: _finite(v) for k, v in c.numbers.items()},
             }

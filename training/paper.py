@@ -116,8 +116,10 @@ def tiles(values: Mapping[str, tuple[str, str]]) -> str:
     return f'<div class="tiles">{"".join(made)}</div>'
 
 
-def mark(good: bool, yes: str = "met", no: str = "NOT MET") -> Safe:
+def mark(good: bool, yes: str = "met", no: str = "NOT MET", tried: bool = True) -> Safe:
     """A word in its colour."""
+    if good and not tried:
+        return Safe('<b class="look">not tried</b>')
     return Safe(f'<b class="ok">{escape(yes)}</b>' if good else f'<b class="no">{escape(no)}</b>')
 
 

@@ -204,7 +204,9 @@ def _promote(
         show_verdict(done.verdict, listing.console())
     else:
         listing.show(
-            [check.__dict__ for check in done.verdict.checks], ("name", "passed", "text", "numbers"), format=format
+            [check.__dict__ for check in done.verdict.checks],
+            ("name", "passed", "tried", "text", "numbers"),
+            format=format,
         )
     if done.serves:
         say(f"Version {done.version} serves{' already' if done.already else ''}; `callsheet rollback` takes it back.")

@@ -114,6 +114,14 @@ def test_the_verdict_is_said_as_it_is(judged: dict[str, Any] | None, word: str, 
     assert ("NOT MET" in html) is (judged is not None and not judged["passed"])
 
 
+def test_a_check_that_could_not_be_tried_is_not_said_to_be_met() -> None:
+    judged = gate(True)
+    judged["checks"][0]["tried"] = False
+    html = page(kept(gate=judged))
+    assert "not tried" in html
+    assert '<b class="ok">met</b>' not in html
+
+
 def test_a_value_is_told_where_the_log_supports_it_and_refused_where_it_does_not() -> None:
     html = page(kept())
     assert "+0.030 <small>(+0.010 to +0.050)</small>" in html

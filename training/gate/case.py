@@ -29,12 +29,22 @@ Number = float | int | None
 
 @dataclass(frozen=True)
 class Check:
-    """One demand: whether it is met, the numbers it was judged by, and both in words."""
+    """One demand: whether it is met, the numbers it was judged by, and both in words.
+
+    tried   False: there was nothing to judge it by, and the text says so; it then passes, for it is no objection, and
+            is no evidence either
+    """
 
     name: str
     passed: bool
     numbers: Mapping[str, Number]
     text: str
+    tried: bool = True
+
+    @property
+    def mark(self) -> str:
+        """Met, not met, or not tried, for people."""
+        return "NOT MET" if not self.passed else "met" if self.tried else "not tried"
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def nothing_leaks(case: Case) -> Check:
             f"{first['outcome']}, {first['auc']:.2f}."
         )
     else:
-        text = "There are too few outcomes of both kinds for any feature to tell one."
-    return Check("nothing_leaks", not len(sure), numbers, text)
+        text = "Not tried: there are too few outcomes of both kinds for any feature to tell one."
+    return Check("nothing_leaks", not len(sure), numbers, text, tried=bool(len(rows)))
 
 
 def features_complete(case: Case) -> Check:

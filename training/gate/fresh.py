@@ -20,10 +20,10 @@ def answers_since(case: Case) -> Check:
     """On newer answers p_accept means what it says, and the order is not worse than that of the rules or champion."""
     name, pool = "answers_since", case.fresh
     if pool is None:
-        return Check(name, True, {}, "Not tried on answers since its cut, for no data is named (--data).")
+        return Check(name, True, {}, "Not tried on answers since its cut, for no data is named (--data).", tried=False)
     if len(pool) < MIN_FRESH:
-        told = f"{len(pool)} offers were answered since its cut; it takes {MIN_FRESH} to try it on."
-        return Check(name, True, {"offers": len(pool)}, told)
+        told = f"Not tried: {len(pool)} offers were answered since its cut, and it takes {MIN_FRESH}."
+        return Check(name, True, {"offers": len(pool)}, told, tried=False)
     said, accepted = pool.said[RANKER], pool.board.accepted
     numbers: dict[str, Number] = {"offers": len(pool), "margin": FRESH_MARGIN}
     words, bad = [], False
@@ -33,7 +33,8 @@ def answers_since(case: Case) -> Check:
         chance = perfect_calibration(said.p_accept[known], CALIBRATION_QUANTILE)
         bad |= error > chance + CALIBRATION_MARGIN["accept"]
         numbers |= {"accept error": error, "accept by chance": chance}
-        words.append(f"p_accept is off by {error:.3f}, chance explains {chance:.3f}")
+        allowed = CALIBRATION_MARGIN["accept"]
+        words.append(f"p_accept is off by {error:.3f}, chance explains {chance:.3f}, {allowed:.3f} more is allowed")
     draw = pool.draw(case.seed, case.replicates)
     ours = evaluate(pool.board, said, draw)
     for rival in (one for one in NAMES if one in pool.said and PRIMARY in ours.value):

@@ -63,24 +63,36 @@ def weigh(case: Case) -> Verdict:
     """Every check, in order; none is skipped, so that a refusal names all that is wrong."""
     checks = tuple(check(case) for check in CHECKS)
     failed = [check for check in checks if not check.passed]
-    reason = failed[0].text if failed else f"Passed: all {len(checks)} checks are met."
+    reason = failed[0].text if failed else passed(checks)
     if failed and failed[0].name == "enough_data":
         reason = f"{NOT_ENOUGH}: {reason}"
     return Verdict(not failed, case.version.run_id, case.version.version, case.version.content_hash, reason, checks)
 
 
+def passed(checks: tuple[Check, ...]) -> str:
+    """What passing rests on: how many checks were met, and which could not be tried."""
+    untried = [check.name.replace("_", " ") for check in checks if not check.tried]
+    if not untried:
+        return f"Passed: all {len(checks)} checks are met."
+    return f"Passed: {len(checks) - len(untried)} checks are met, {len(untried)} not tried ({', '.join(untried)})."
+
+
 def _write_down(store: Store, run: Run, verdict: Verdict) -> None:
     said = "passed" if verdict.passed else "refused"
     run.text("gate.json", json.dumps(verdict.as_dict(), indent=2))
-    run.tags({"gate": said, "gate_reason": verdict.reason} | {f"gate.{c.name}": c.text for c in verdict.checks})
+    run.tags(
+        {"gate": said, "gate_reason": verdict.reason}
+        | {f"gate.{c.name}": f"{c.mark}: {c.text}" for c in verdict.checks}
+    )
     run.metrics({name: float(n) for name, n in _numbers(verdict) if n is not None})
     store.client.set_model_version_tag(MODEL, verdict.version, "gate", said)
 
 
 def _numbers(verdict: Verdict) -> Iterator[tuple[str, Number]]:
-    """Whether each check is met, and its interval where it compares; gate.json has every number."""
+    """Whether each check was tried and is met, and its interval where it compares; gate.json has every number."""
     for check in verdict.checks:
-        yield f"gate/{check.name}/met", int(check.passed)
+        yield f"gate/{check.name}/met", int(check.passed and check.tried)
+        yield f"gate/{check.name}/tried", int(check.tried)
         for name, number in check.numbers.items():
             if name in ("difference", "low", "high"):
                 yield f"gate/{check.name}/{name}", number

@@ -30,11 +30,13 @@ def calibrated(case: Case) -> Check:
         numbers |= {f"{head} error": error, f"{head} by chance": chance, f"{head} margin": margin}
         if error > chance + margin:
             off.append(
-                f"p_{head} is off by {error:.3f} on average; chance explains {chance:.3f}, and {margin:.3f} is allowed"
+                f"p_{head} is off by {error:.3f} on average; chance explains {chance:.3f}, and {margin:.3f} "
+                "more is allowed"
             )
     good = [
-        f"p_{head} is off by {numbers[f'{head} error']:.3f}, chance explains {numbers[f'{head} by chance']:.3f}"
+        f"p_{head} is off by {numbers[f'{head} error']:.3f}, chance explains {numbers[f'{head} by chance']:.3f}, "
+        f"{CALIBRATION_MARGIN[head]:.3f} more is allowed"
         for head in ("accept", "convert") if f"{head} error" in numbers
     ]  # fmt: skip
-    text = "; ".join(off or good or ["There is no probability to judge"]) + "."
-    return Check("calibrated", not off, numbers, text)
+    text = "; ".join(off or good or ["Not tried: there is no probability to judge"]) + "."
+    return Check("calibrated", not off, numbers, text, tried=bool(good))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.blocks import day_of
 from training.contestants import CHAMPION, RANKER, RULES, TITLES
 from training.evaluate import Measured, evaluate
 from training.gate.better import better
 from training.gate.case import PRIMARY, PRIMARY_WORDS, Case, Check, Number
 from training.gate.data import MIN_GROUPS, MIN_OFFERS
+from training.since import LATE, unseen_from
 
 #: How much a simpler baseline may be ahead before the product is refused.
 MARGIN = 0.02
@@ -45,44 +47,65 @@ def against_champion(case: Case) -> Check:
             return Check(name, found.passed, found.numbers, f"A new recipe. {found.text}")
         case "lost":
             text = f"This version cannot load {called}, so it cannot serve, and the rules are the one opponent"
-            return Check(name, True, {}, f"{text}: {told['gap']}")
+            return Check(name, True, {}, f"Not tried. {text}: {told['gap']}", tried=False)
         case _:
             text = f"The recipe of {called} could not be fitted beside the new one, so the two cannot be compared"
             return Check(name, False, {}, f"{text}: {told['gap'] or 'it is not in the run.'}")
 
 
 def _not_worse(case: Case, called: str) -> Check:
-    """The champion's stored artefact on the offers that it knew nothing of, against the same recipe on fresher data."""
+    """The champion's stored artefact on offers that it knew nothing of, against the same recipe on fresher data.
+
+    Only `held_out`, which neither had seen, is a fair trial. Of `answered` the challenger has learned the answers and
+    the champion has not: being ahead there shows nothing, so that it can refuse, and never reassure.
+    """
     numbers: dict[str, Number] = {"margin": SAME_MARGIN}
-    words, worse = [], False
-    for part, whose in (
-        ("held_out", "that neither had seen"), ("answered", "answered since, from which it has learned itself"),
-    ):  # fmt: skip
-        pool = case.evidence.since.get(part)
-        if pool is None or len(pool) < MIN_OFFERS or len(pool.board.size) < MIN_GROUPS:
-            continue
-        draw = pool.draw(case.seed, case.replicates)
-        ours, theirs = (evaluate(pool.board, pool.said[key], draw) for key in (RANKER, CHAMPION))
-        if PRIMARY not in ours.value or PRIMARY not in theirs.value:
-            continue
-        lead = ours.less(theirs, PRIMARY)
-        bad = lead.value < -SAME_MARGIN and lead.high < 0
-        worse |= bad
-        numbers |= {
-            f"{part} offers": len(pool), f"{part} difference": lead.value,
-            f"{part} low": lead.low, f"{part} high": lead.high,
-        }  # fmt: skip
-        words.append(
-            f"{'behind' if lead.value < 0 else 'ahead'} by {abs(lead.value):.3f} {PRIMARY_WORDS} "
-            f"({lead.low:+.3f} to {lead.high:+.3f}) on {len(pool):,} offers {whose}"
-        )
-    seen = "; ".join(words)
+    fair, taught = (_lead_since(case, part, numbers) for part in ("held_out", "answered"))
+    surely = [f"{words} {whose}" for (words, worse), whose in ((fair, _FAIR), (taught, _TAUGHT)) if worse]
     text = f"The recipe of {called} on fresher data"
-    if worse:
-        text += f" is worse beyond the margin of {SAME_MARGIN} and chance: {seen}."
-    else:
-        text += f": {seen}." if words else f"; fewer than {MIN_OFFERS} offers since its cut to try both on."
-    return Check("against_champion", not worse, numbers, text)
+    if surely:
+        text += f" is worse beyond the margin of {SAME_MARGIN} and chance: {'; '.join(surely)}."
+        return Check("against_champion", False, numbers, text)
+    if fair[0]:
+        return Check("against_champion", True, numbers, f"{text}: {fair[0]} {_FAIR}.")
+    return Check("against_champion", True, numbers, f"Not tried. {text}: {_too_young(case)}", tried=False)
+
+
+_FAIR, _TAUGHT = "that neither had seen", "answered since, from which it has learned itself"
+
+
+def _lead_since(case: Case, part: str, numbers: dict[str, Number]) -> tuple[str, bool]:
+    """The lead on a part of what came since the champion's cut, in words (none: not enough to tell); surely worse?"""
+    pool = case.evidence.since.get(part)
+    numbers[f"{part} offers"] = 0 if pool is None else len(pool)
+    if pool is None or len(pool) < MIN_OFFERS or len(pool.board.size) < MIN_GROUPS:
+        return "", False
+    draw = pool.draw(case.seed, case.replicates)
+    ours, theirs = (evaluate(pool.board, pool.said[key], draw) for key in (RANKER, CHAMPION))
+    if PRIMARY not in ours.value or PRIMARY not in theirs.value:
+        return "", False
+    lead = ours.less(theirs, PRIMARY)
+    numbers |= {f"{part} difference": lead.value, f"{part} low": lead.low, f"{part} high": lead.high}
+    words = (
+        f"{'behind' if lead.value < 0 else 'ahead'} by {abs(lead.value):.3f} {PRIMARY_WORDS} "
+        f"({lead.low:+.3f} to {lead.high:+.3f}) on {len(pool):,} offers"
+    )
+    return words, lead.value < -SAME_MARGIN and lead.high < 0
+
+
+def _too_young(case: Case) -> str:
+    """Why the two could not be tried on what neither had seen, and how long that lasts."""
+    held, config = case.evidence.since.get("held_out"), case.config
+    within, block = config.labels.converted.within, config.blocks.test
+    text = (
+        f"{0 if held is None else len(held):,} ripe test offers were made after the champion's cut, and it takes "
+        f"{MIN_OFFERS} in {MIN_GROUPS} groups. That lasts until the champion is older than a conversion horizon "
+        f"and a test block ({within} and {block}"
+    )
+    cut = None if case.serving is None or case.serving.product is None else unseen_from(case.serving.product)
+    if cut is not None and cut != LATE:
+        text += f": from {day_of(cut + within.microseconds + block.microseconds)} on"
+    return f"{text}), or longer where offers are few."
 
 
 def no_worse_than_baselines(case: Case) -> Check:
@@ -100,11 +123,14 @@ def no_worse_than_baselines(case: Case) -> Check:
         if lead < -MARGIN:
             ahead.append(said)
         closest = min(closest or (lead, said), (lead, said))
-    text = f"No baseline is ahead by more than {MARGIN} {PRIMARY_WORDS}"
-    text += f"; the closest is {closest[1]}." if closest else "."
+    text = (
+        f"No baseline is ahead by more than {MARGIN} {PRIMARY_WORDS}; the closest is {closest[1] if closest else ''}."
+    )
     if ahead:
         text = f"Simpler, and ahead by more than {MARGIN} {PRIMARY_WORDS}: {'; '.join(ahead)}."
-    return Check("no_worse_than_baselines", not ahead, numbers, text)
+    if closest is None:
+        text = "Not tried: no baseline of the run can be judged."
+    return Check("no_worse_than_baselines", not ahead, numbers, text, tried=closest is not None)
 
 
 def _lead(ours: Measured, theirs: Measured) -> tuple[float, str]:

@@ -52,8 +52,8 @@ def slices_held(case: Case) -> Check:
             f"{low.name} by {low.lead:+.3f} ({low.offers:,} offers)."
         )
     else:
-        text = f"No slice has the {MINIMUM} offers and {MIN_SLICE_ACCOUNTS} accounts to be judged by."
-    return Check("slices_held", not below, numbers, text)
+        text = f"Not tried: no slice has the {MINIMUM} offers and {MIN_SLICE_ACCOUNTS} accounts to be judged by."
+    return Check("slices_held", not below, numbers, text, tried=bool(tested))
 
 
 def _tested(case: Case) -> Iterator[_Slice]:

@@ -98,8 +98,9 @@ def verdict(kept: Kept) -> str:
             f"`callsheet promote --model {kept.version}` has the gate judge it; nothing serves before that."
         )
     rows = [
-        (mark(check["passed"]), check["name"].replace("_", " "), check["text"]) for check in kept.gate["checks"]
-    ]  # fmt: skip
+        (mark(check["passed"], tried=check.get("tried", True)), check["name"].replace("_", " "), check["text"])
+        for check in kept.gate["checks"]
+    ]
     return table(("", "check", "what it saw"), rows)
 
 

@@ -15,10 +15,10 @@ from training.contestants import RANKER
 from training.evaluate import Predictions
 from training.gate import NOT_ENOUGH, weigh
 from training.gate.agreement import behaviour_held, same_market
-from training.gate.case import Case
+from training.gate.case import Case, Check
 from training.gate.data import enough_data, heads
 from training.gate.features import features_complete, nothing_leaks
-from training.gate.judge import CHECKS
+from training.gate.judge import CHECKS, passed
 from training.gate.probabilities import calibrated
 from training.telling import telling
 
@@ -38,6 +38,26 @@ def test_what_is_sound_passes() -> None:
     for check in (enough_data, heads, calibrated, behaviour_held, same_market):
         seen = check(good)
         assert seen.passed, seen.text
+
+
+def test_what_passing_rests_on_is_told_and_what_could_not_be_tried_is_no_part_of_it() -> None:
+    """A case of rows alone: nothing is known of its features, its files or newer answers."""
+    verdict = weigh(case())
+    marks = {check.name: check.mark for check in verdict.checks}
+    assert {name for name, mark in marks.items() if mark == "not tried"} == {"nothing_leaks", "answers_since"}
+    assert marks["artefact_whole"] == "NOT MET"
+    assert [check["tried"] for check in verdict.as_dict()["checks"]] == [c.tried for c in verdict.checks]  # type: ignore[attr-defined]
+    met = Check("a", True, {}, "It is."), Check("b_c", True, {}, "Not tried.", tried=False)
+    assert passed(met) == "Passed: 1 checks are met, 1 not tried (b c)."
+    assert passed(met[:1]) == "Passed: all 1 checks are met."
+
+
+def test_a_probability_that_is_near_enough_names_chance_and_the_margin() -> None:
+    seen = calibrated(case())
+    numbers = seen.numbers
+    for head, margin in (("accept", "0.010"), ("convert", "0.005")):
+        error, chance = numbers[f"{head} error"], numbers[f"{head} by chance"]
+        assert f"p_{head} is off by {error:.3f}, chance explains {chance:.3f}, {margin} more is allowed" in seen.text
 
 
 def test_too_few_offers_are_said_first_and_nothing_is_skipped() -> None:

@@ -29,7 +29,8 @@ def tried(ranker: Quality = GOOD, champion: Quality | None = None, n: int = 600)
 
 def test_newer_answers_that_bear_the_model_out_pass() -> None:
     seen = answers_since(tried(champion=GOOD))
-    assert seen.passed
+    assert (seen.passed, seen.mark) == (True, "met")
+    assert "0.010 more is allowed" in seen.text
     assert "against the rules" in seen.text
     assert "against the champion" in seen.text
 
@@ -52,8 +53,10 @@ def test_a_probability_that_newer_answers_belie_is_refused() -> None:
 
 
 def test_few_answers_and_no_data_are_said_to_be_so() -> None:
-    assert "it takes 100" in answers_since(tried(n=60)).text
-    assert "no data is named" in answers_since(replace(tried(), fresh=None)).text
+    few, none = answers_since(tried(n=60)), answers_since(replace(tried(), fresh=None))
+    assert "it takes 100" in few.text
+    assert "no data is named" in none.text
+    assert [(one.passed, one.mark) for one in (few, none)] == [(True, "not tried")] * 2
 
 
 @pytest.fixture(scope="module")

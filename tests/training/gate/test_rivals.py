@@ -131,22 +131,35 @@ def test_what_serves_already_need_not_be_better_than_itself() -> None:
 
 def test_a_champion_that_no_version_of_this_code_can_load_is_no_opponent_and_one_that_is_elsewhere_is() -> None:
     pool = case().pool
-    assert against_champion(case_of(pool, "lost")).passed
+    lost = against_champion(case_of(pool, "lost"))
+    assert (lost.passed, lost.tried) == (True, False)
     seen = against_champion(case_of(pool, "unreadable"))
     assert not seen.passed
     assert "cannot be compared" in seen.text
 
 
-def test_the_same_recipe_passes_by_not_being_worse() -> None:
-    pool = case().pool
-    assert against_champion(case_of(pool, "same")).passed
-    alike = against_champion(case_of(pool, "same", {"held_out": since(GOOD), "answered": since(GOOD)}))
-    assert alike.passed
+def test_the_same_recipe_passes_by_not_being_worse_on_what_neither_had_seen() -> None:
+    alike = against_champion(case_of(case().pool, "same", {"held_out": since(GOOD), "answered": since(GOOD)}))
+    assert (alike.passed, alike.tried, alike.mark) == (True, True, "met")
     assert "neither had seen" in alike.text
-    assert "it has learned itself" in alike.text
-    few = against_champion(case_of(pool, "same", {"answered": since(Quality(0.9), POOR, n=300)}))
-    assert few.passed
-    assert "fewer than 500" in few.text
+    assert "it has learned itself" not in alike.text
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {}, {"held_out": 300}, {"answered": 300}, {"answered": 2100}, {"held_out": 300, "answered": 2100},
+    ],
+)  # fmt: skip
+def test_the_same_recipe_is_not_tried_on_answers_that_it_has_learned_itself(parts: dict[str, int]) -> None:
+    """However far ahead it is on them: the champion has not seen them, and that alone may be why."""
+    pools = {part: since(POOR, Quality(0.9), n=n) for part, n in parts.items()}
+    seen = against_champion(case_of(case().pool, "same", pools))
+    assert (seen.passed, seen.tried, seen.mark) == (True, False, "not tried")
+    assert f"{parts.get('held_out', 0):,} ripe test offers were made after the champion's cut" in seen.text
+    assert "it takes 500 in 20 groups" in seen.text
+    assert "older than a conversion horizon and a test block (90d and 28d)" in seen.text
+    assert "ahead" not in seen.text
 
 
 @pytest.mark.parametrize("part", ["held_out", "answered"])

@@ -39,5 +39,5 @@ def test_a_model_that_is_as_good_everywhere_is_not_refused_for_one_of_thirty_sli
 
 def test_slices_too_small_to_judge_by_are_left_out() -> None:
     seen = slices_held(case(2, 90))
-    assert seen.passed
+    assert (seen.passed, seen.mark) == (True, "not tried")
     assert seen.numbers["slices"] == 0
