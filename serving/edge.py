@@ -20,6 +20,7 @@ from serving.actor import LOCAL, Actor
 from serving.ledger.idempotency import HEADER, key_of
 from serving.routes import ROUTES, Route
 from serving.wire.base import MAX_BODY
+from serving.wire.record import KINDS, without_tag
 
 log = logging.getLogger(__name__)
 
@@ -240,8 +241,10 @@ def checked(model: type[BaseModel], body: bytes) -> BaseModel:
         if first["type"] == "json_invalid":
             raise Turned(400, "json_invalid", "The body is no JSON, or nested too deeply.") from None
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise Turned(400, "input_invalid", f"{message}{more}.", field=_path(first["loc"])) from None
+        place, message = without_tag(first["loc"]), first["msg"].removeprefix("Value error, ")
+        if first["type"].startswith("union_tag"):  # pydantic's own words would repeat what was sent
+            place, message = (*place, "kind"), f"One of {', '.join(KINDS)}"
+        raise Turned(400, "input_invalid", f"{message}{more}.", field=_path(place)) from None
 
 
 def _path(place: tuple[int | str, ...]) -> str | None:

@@ -30,8 +30,10 @@ def _in_range(instant: datetime) -> datetime:
     return instant
 
 
-Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(strict=True, max_length=1_000)]
+#: No database keeps a NUL in a text.
+_KEPT: Final = r"^[^\x00]*$"
+Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=_KEPT)]
+Text = Annotated[str, StringConstraints(strict=True, max_length=1_000, pattern=_KEPT)]
 Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
