@@ -115,10 +115,14 @@ def write_snapshot(tables: Mapping[str, pd.DataFrame], folder: Path, *, format: 
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in tables.items():
         if format == "parquet":
-            columns = {c: _instants(frame[c]) if _dated(frame[c]) else pa.array(frame[c]) for c in frame.columns}
-            pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+            pq.write_table(as_arrow(frame), folder / f"{name}.parquet")
         else:
             _write_csv(name, frame, folder / f"{name}.csv")
+
+
+def as_arrow(frame: pd.DataFrame) -> pa.Table:
+    """A snapshot's table in Arrow: what is missing is null, instants are exact to the microsecond."""
+    return pa.table({c: _instants(frame[c]) if _dated(frame[c]) else pa.array(frame[c]) for c in frame.columns})
 
 
 def _dated(values: pd.Series) -> bool:
@@ -151,13 +155,13 @@ def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
     if kind is Kind.FLAG:
         return pd.Series(values.astype("boolean").astype("str").str.lower())
     if values.dtype.kind == "f":
-        return pd.Series(values.map(_shortest, na_action="ignore"), dtype="str")
+        return pd.Series(values.map(shortest, na_action="ignore"), dtype="str")
     return pd.Series(values.astype("str"))
 
 
-def _shortest(number: float) -> str:
+def shortest(number: float) -> str:
     """The shortest text that reads back as this very number, without a needless .0."""
     return repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-__all__ = ["FACTS", "Snapshot", "latest_fact", "read_snapshot", "write_snapshot"]
+__all__ = ["FACTS", "Snapshot", "as_arrow", "latest_fact", "read_snapshot", "shortest", "write_snapshot"]

@@ -14,6 +14,11 @@ from features.contracts import close_match
 from features.csv_text import HEADER, RawTable, read_csv
 from features.errors import Breach, TableError, UsageError
 from features.schema import TABLES
+from features.sql import reading_engine, see_one_state
+
+#: In a database of ours: (table_name, column_name) of what its sources had. What is neither named there nor holds a
+#: value is missing, as a file or a column of it would be.
+CRM_COLUMNS = "crm_columns"
 
 _FORMATS = (".csv", ".parquet")
 #: Files that look like data in a form that is not read: said, so that nobody waits for their effect.
@@ -101,9 +106,9 @@ def _stranger(file: str, tables: Iterable[str]) -> Breach:
 
 
 def read_database(url: str) -> Source:
-    """Every table of the database that has a contract's name; all else in it is left alone."""
+    """Every table of the database that has a contract's name, all as of one instant; all else is left alone."""
     try:
-        engine = sa.create_engine(url)
+        engine = reading_engine(url)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise UsageError(f"This is not a database URL that can be opened: {error}", field="data") from error
     shown = engine.url.render_as_string(hide_password=True)
@@ -111,9 +116,12 @@ def read_database(url: str) -> Source:
         raise UsageError(f"There is no database {shown}.", field="data")
     try:
         with engine.connect() as connection:
+            see_one_state(connection)
             inspector = sa.inspect(connection)
             names = {*inspector.get_table_names(), *inspector.get_view_names()}
             tables = {n: _read_table(connection, inspector, n) for n in TABLES if n in names}
+            if CRM_COLUMNS in names:
+                tables = _without_unfilled(tables, _named(connection))
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error)
         raise UsageError(f"The database {shown} cannot be read: {reason}", field="data") from error
@@ -137,6 +145,29 @@ def _read_table(connection: sa.Connection, inspector: sa.Inspector, name: str) -
         batches.append([list(values) for values in zip(*batch, strict=True)])
     cells = {c.name: _array([v for batch in batches for v in batch[i]]) for i, c in enumerate(columns)}
     return RawTable(name, pa.table(cells), name)
+
+
+def _named(connection: sa.Connection) -> dict[str, set[str]]:
+    """The columns that crm_columns names, by table."""
+    table, column = sa.column("table_name", sa.Text), sa.column("column_name", sa.Text)
+    named: dict[str, set[str]] = {}
+    for name, of in connection.execute(sa.select(table, column).select_from(sa.table(CRM_COLUMNS))):
+        named.setdefault(name, set()).add(of)
+    return named
+
+
+def _without_unfilled(tables: dict[str, RawTable], named: dict[str, set[str]]) -> dict[str, RawTable]:
+    """The tables without the columns that no source had and nothing has filled since."""
+    kept = {}
+    for name, raw in tables.items():
+        filled = [
+            c
+            for c in raw.cells.column_names
+            if c in named.get(name, ()) or raw.cells[c].null_count < raw.cells.num_rows
+        ]
+        if filled:
+            kept[name] = RawTable(name, raw.cells.select(filled), raw.origin)
+    return kept
 
 
 def _array(values: list[object]) -> pa.Array:

@@ -22,8 +22,8 @@ Row = Mapping[str, Any]
 #: The values of a row's key columns, in the order of the contract.
 Key = Sequence[str | datetime]
 
-#: Rows of one statement: SQLite takes 32,766 bound values.
-BATCH = 500
+#: Rows that are sent to the database at once.
+BATCH = 5_000
 
 
 @dataclass
@@ -41,15 +41,19 @@ class Change:
 
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         """Put rows of a CRM table in, each with every column of the contract, in place of those with the same key."""
-        target, contract = CRM[table], TABLES[table]
-        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        for start in range(0, len(rows), BATCH):
-            statement = dialect.insert(target)
-            others = {c.name: statement.excluded[c.name] for c in target.columns if not c.primary_key}
-            put = statement.on_conflict_do_update(index_elements=list(contract.key), set_=others)
-            self.connection.execute(put, [dict(row) for row in rows[start : start + BATCH]])
+        self.put(table, rows)
         for row in rows:
-            self.touch(table, [row[name] for name in contract.key])
+            self.touch(table, [row[name] for name in TABLES[table].key])
+
+    def put(self, table: str, rows: Sequence[Row]) -> None:
+        """As `upsert`, but say nothing of it: for who says that the whole table is another one."""
+        target = CRM[table]
+        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(target)
+        others = {c.name: statement.excluded[c.name] for c in target.columns if not c.primary_key}
+        put = statement.on_conflict_do_update(index_elements=list(TABLES[table].key), set_=others)
+        for start in range(0, len(rows), BATCH):
+            self.connection.execute(put, [dict(row) for row in rows[start : start + BATCH]])
 
     def touch(self, table: str, key: Key | None, *, gone: bool = False) -> None:
         """Say that a row of a CRM table is another one now; key None: all of the table is."""

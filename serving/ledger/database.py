@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from alembic import command
@@ -16,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from features.errors import CallsheetError, UsageError
+from features.sql import sqlite_module
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +33,6 @@ class LedgerError(CallsheetError):
     code = "ledger_unavailable"
     exit_code = 3
     status = 503
-
-
-def sqlite_module() -> ModuleType:
-    """The newest SQLite library at hand: the pysqlite3 wheel's where it is newer than Python's own."""
-    try:
-        import pysqlite3.dbapi2 as wheel
-    except ImportError:
-        return sqlite3
-    newer: ModuleType = wheel if wheel.sqlite_version_info > sqlite3.sqlite_version_info else sqlite3
-    return newer
 
 
 class Ledger:

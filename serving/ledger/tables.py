@@ -69,6 +69,15 @@ JOURNAL = Table(
     Column("gone", Boolean, nullable=False),
 )
 
+#: The tables and columns of the CRM that its sources had: one that is not named here and holds nothing is missing,
+#: which features tell from empty.
+CRM_COLUMNS = Table(
+    "crm_columns",
+    METADATA,
+    Column("table_name", String(64), primary_key=True),
+    Column("column_name", String(64), primary_key=True),
+)
+
 # -- What was decided, and what became of it --------------------------------------------------------------------------
 
 DECISIONS = Table(

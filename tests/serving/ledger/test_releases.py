@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import inspect
 
 from features.errors import CallsheetError, Conflict, Refused, UsageError
-from serving.ledger import WAL_SAFE, Ledger, LedgerError, sqlite_module
+from features.sql import sqlite_module
+from serving.ledger import WAL_SAFE, Ledger, LedgerError
 from serving.ledger.releases import Release, Released, Releases
 from serving.ledger.tables import METADATA
 

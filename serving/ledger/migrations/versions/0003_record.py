@@ -32,6 +32,11 @@ def upgrade() -> None:
         sa.Column("gone", sa.Boolean, nullable=False),
     )
     op.create_table(
+        "crm_columns",
+        sa.Column("table_name", sa.String(64), primary_key=True),
+        sa.Column("column_name", sa.String(64), primary_key=True),
+    )
+    op.create_table(
         "decisions",
         sa.Column("decision_id", sa.String(64), primary_key=True),
         sa.Column("at", Instant(), nullable=False),

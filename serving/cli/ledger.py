@@ -1,0 +1,80 @@
+"""The ledger's doors: the CRM's tables in and out of it, its schema, its backups, and the forgetting of a contact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from serving.cli.options import (
+    CONFIG,
+    HOME,
+    ConfigOption,
+    DataOption,
+    DbOption,
+    Format,
+    FormatOption,
+    HomeOption,
+    MappingOption,
+    config_at,
+    say,
+    snapshot_of,
+)
+
+LOADED = ("table", "rows", "inserted", "changed", "unchanged", "removed", "ours")
+
+
+def load(
+    data: DataOption,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="What is not in the data goes, except offers that were made here.")
+    ] = False,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Load a CRM snapshot into the ledger: rows by key, in one transaction, whole or not at all.
+
+    A row whose key is known takes the place of the old one; what a tracked column
+    held before goes into `changes`. Offers that this ledger made stay as they are.
+    Running services answer with it within a second.
+
+    \b
+    Examples
+      callsheet load --data crm
+      callsheet load --data export --mapping features/mappings/salesforce.sql
+      callsheet load --data crm --replace --format json
+    """
+    settings = config_at(config)
+    known = snapshot_of(data, settings, mapping, None)
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.ledger.load import load as put
+
+    ledger = Ledger.open(db, home)
+    try:
+        with _bar("load", sum(len(table) for table in known.tables.values())) as tick:
+            done = put(ledger, known, replace=replace, tick=tick)
+    finally:
+        ledger.close()
+    listing.show([asdict(table) for table in done.tables], LOADED, format=format)
+    say(f"Change {done.seq}; {done.held:,} leads are held by an open or accepted offer.")
+    if done.doubled:
+        say(f"Of {done.doubled:,} leads more than one offer is open or accepted: the latest holds each.")
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[str, int], None]]:
+    """A bar on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(f"[bold]{title}[/] {{task.description}}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda what, rows: bar.update(task, advance=rows, description=what)
