@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from features.errors import CallsheetError
-from serving.cli import ask, data, learn, ledger, options, report, watch
+from serving.cli import ask, audit, data, keys, learn, ledger, options, report, watch
 
 # Nobody is told that Callsheet runs: these stand before MLflow or BentoML is imported anywhere.
 for _switch in ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
@@ -43,9 +43,23 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Ledger": (ledger.load,),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }
+#: Commands that come in groups: the panel, what the group is about, and its commands by name.
+GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., None]]]] = {
+    "keys": (
+        "Guard",
+        "API keys: who may ask the service, for what, and until when.",
+        {"create": keys.create, "list": keys.listing, "revoke": keys.revoke, "rotate": keys.rotate},
+    ),
+    "ledger": ("Guard", "The ledger's own soundness.", {"verify": audit.verify}),
+}
 for _panel, _commands in COMMANDS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+for _name, (_panel, _about, _members) in GROUPS.items():
+    _group = typer.Typer(no_args_is_help=True, help=_about, rich_markup_mode="rich")
+    for _member, _command in _members.items():
+        _group.command(_member)(_command)
+    app.add_typer(_group, name=_name, rich_help_panel=_panel)
 
 
 def _version(asked: bool) -> None:

@@ -257,15 +257,22 @@ def commands() -> str:
     group: Any = typer.main.get_command(callsheet.app)
     page = f"# Commands\n\n{_help(group)}\n\n"
     page += _options(group)
-    for command in group.commands.values():
+    for name, command in named(group):
         if command.hidden:
             continue
         usage = " ".join([p.display_name_raw.upper() for p in command.params if p.param_type_name == "argument"])
-        page += (
-            f"## `callsheet {command.name}`\n\n`callsheet {command.name}{' ' + usage if usage else ''} [OPTIONS]`\n\n"
-        )
+        page += f"## `callsheet {name}`\n\n`callsheet {name}{' ' + usage if usage else ''} [OPTIONS]`\n\n"
         page += f"{_help(command)}\n\n{_options(command)}"
     return page.rstrip("\n") + "\n"
+
+
+def named(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name, such as `keys create`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from named(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _help(command: Any) -> str:

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from features.errors import CallsheetError
 from serving.actor import LOCAL, Actor
+from serving.credentials import Credentials, Forbidden, Open
 from serving.ledger.idempotency import HEADER, key_of
 from serving.routes import ROUTES, Route
 from serving.wire.base import MAX_BODY
@@ -54,9 +55,17 @@ INTERNAL: Final = "Something broke here; it is a fault of ours. The request id f
 class Turned(CallsheetError):
     """A request that the edge turns away."""
 
-    def __init__(self, status: int, code: str, message: str, *, field: str | None = None, allow: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message, field=field)
-        self.status, self.code, self.allow = status, code, allow
+        self.status, self.code, self.headers = status, code, headers or {}
 
 
 @dataclass
@@ -83,8 +92,7 @@ def envelope(error: CallsheetError, request_id: str | None = None) -> Response:
     """An error as every client sees it: {"error": {code, message, field}}."""
     body = {"error": {"code": error.code, "message": str(error), "field": error.field}}
     headers = {"x-request-id": request_id} if request_id else {}
-    if getattr(error, "allow", ""):
-        headers["allow"] = error.allow  # type: ignore[attr-defined]
+    headers |= getattr(error, "headers", {})
     if error.status in (429, 503):
         headers["retry-after"] = "1"
     if error.status in (408, 413):
@@ -96,11 +104,13 @@ def envelope(error: CallsheetError, request_id: str | None = None) -> Response:
 class Edge:
     """Wraps the service's whole ASGI application: no route but the listed ones, no body but a checked one.
 
-    Place for what is to come: credentials are asked for where a route is found, before its body is read.
+    Every path but the probes takes a credential, before it is said whether there is such a route, and before a body
+    is read.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, credentials: Credentials | None = None) -> None:
         self.app = app
+        self.credentials = credentials or Open()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's events, as ASGI has them."""
@@ -119,9 +129,13 @@ class Edge:
             given = headers.get(b"x-request-id", b"").decode("latin-1")
             if REQUEST_ID.fullmatch(given):
                 passed.request_id = given
+            if not _probe(scope):
+                passed.actor = self.credentials.actor(scope, _text(headers.get(b"authorization")))
             route = _route(scope)
+            if route.scope is not None and route.scope not in passed.actor.scopes:
+                raise Forbidden(route.scope)
             if (key := headers.get(HEADER.lower().encode())) is not None:
-                passed.idempotency_key = key_of(key.decode("latin-1"))
+                passed.idempotency_key = key_of(str(_text(key)))
             if route.ask is not None:
                 _accepts(headers)
                 body = await _body(headers, receive)
@@ -189,12 +203,22 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return dict(headers)
 
 
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
+
+
+def _probe(scope: Scope) -> bool:
+    """Whether anyone may ask it; a path that is no route is not one."""
+    route = ROUTES.get(scope["path"])
+    return route is not None and route.scope is None
+
+
 def _route(scope: Scope) -> Route:
     route = ROUTES.get(scope["path"])
     if route is None:
         raise Turned(404, "route_unknown", "There is no such route; /docs.json lists them.")
     if scope["method"] != route.method:
-        raise Turned(405, "method_not_allowed", f"{route.path} takes {route.method}.", allow=route.method)
+        raise Turned(405, "method_not_allowed", f"{route.path} takes {route.method}.", headers={"allow": route.method})
     return route
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from serving.routes import EVERYWHERE, ROUTES, WITH_BODY, Route
+from serving.routes import EVERYWHERE, ROUTES, WITH_BODY, WITH_CREDENTIAL, Route
 from serving.wire.base import ErrorAnswer
 
 REFERENCE = "#/components/schemas/{model}"
@@ -18,9 +18,15 @@ ABOUT = """Which sales rep gets which marketing lead, and which leads each rep s
 Bodies are JSON objects; a field that is not listed is refused. Every refusal is
 `{"error": {"code", "message", "field"}}`: match on `code`, it is stable. Answers are advice: nothing is offered."""
 
+CREDENTIAL = (
+    "An API key, made by `callsheet keys create`. While the ledger has none, whoever is on the same machine needs none."
+)
+
 MEANINGS = {
     200: "The answer.",
     400: "The body is not what the route takes.",
+    401: "No credential that holds.",
+    403: "The credential does not allow it.",
     404: "An id that is not in the data.",
     405: "Another method than this one.",
     408: "The body came too slowly.",
@@ -52,6 +58,7 @@ def document() -> dict[str, Any]:
         "paths": {route.path: {route.method.lower(): _operation(route, reference)} for route in ROUTES.values()},
         "components": {
             "schemas": schemas["$defs"],
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": CREDENTIAL}},
             "responses": {
                 str(status): _error(status, codes, reference(ErrorAnswer, "serialization"))
                 for status, codes in _codes().items()
@@ -64,7 +71,8 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
     schema = reference(route.answer, "serialization") if route.answer else None
     if schema is None:
         schema = {"type": "object"} if route.media == "application/json" else {"type": "string"}
-    statuses = {*EVERYWHERE, *(WITH_BODY if route.ask else ()), *(status for status, _ in route.errors)}
+    statuses = {*EVERYWHERE, *(WITH_BODY if route.ask else ()), *(WITH_CREDENTIAL if route.scope else ())}
+    statuses |= {status for status, _ in route.errors}
     ok = {
         "description": MEANINGS[200],
         "headers": {"x-request-id": {"schema": {"type": "string"}}},
@@ -77,6 +85,8 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
         "tags": [route.tag],
         "responses": {"200": ok} | {str(s): {"$ref": f"#/components/responses/{s}"} for s in sorted(statuses)},
     }
+    if route.scope:
+        operation["security"] = [{"bearer": []}, {}]  # none while the ledger has no key, on the same machine
     if route.ask:
         content = {"application/json": {"schema": reference(route.ask, "validation")}}
         operation["requestBody"] = {"required": True, "content": content}
@@ -86,12 +96,19 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
 def _describe(route: Route) -> str:
     own = [f"{status}: {', '.join(f'`{c}`' for c in codes)}" for status, codes in route.errors]
     said = route.ask.__doc__ if route.ask and route.ask.__doc__ else route.summary
+    if route.scope:
+        said = f"{said.strip()}\n\nTakes a credential with the scope `{route.scope}`."
     return said.strip() + (f"\n\nIts own refusals: {'; '.join(own)}." if own else "")
 
 
 def _codes() -> dict[int, tuple[str, ...]]:
     found: dict[int, list[str]] = {}
-    listed = [*EVERYWHERE.items(), *WITH_BODY.items(), *(e for r in ROUTES.values() for e in r.errors)]
+    listed = [
+        *EVERYWHERE.items(),
+        *WITH_BODY.items(),
+        *WITH_CREDENTIAL.items(),
+        *(e for r in ROUTES.values() for e in r.errors),
+    ]
     for status, codes in listed:
         found.setdefault(status, []).extend(code for code in codes if code not in found.get(status, ()))
     return {status: tuple(codes) for status, codes in sorted(found.items())}

@@ -82,6 +82,11 @@ EVERYWHERE: Final[dict[int, tuple[str, ...]]] = {
     500: ("internal",),
     503: ("timeout",),
 }
+WITH_CREDENTIAL: Final[dict[int, tuple[str, ...]]] = {
+    401: ("unauthorized",),
+    403: ("forbidden",),
+    503: ("credentials_unavailable",),
+}
 WITH_BODY: Final[dict[int, tuple[str, ...]]] = {
     400: ("json_invalid", "input_invalid", "body_incomplete", "idempotency_key_invalid"),
     408: ("body_timeout",),

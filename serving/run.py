@@ -6,13 +6,15 @@ import ipaddress
 import logging
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 from features.config import load_config
 from features.errors import UsageError
 from features.snapshot import read_snapshot
 from serving.ledger import Ledger
-from serving.settings import WORKERS, Settings
+from serving.ledger.keys import listed
+from serving.settings import GUARDED, WORKERS, Settings
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
     """
     check(settings, host, port)
     prepare(settings, workers)
+    if not ipaddress.ip_address(host).is_loopback:
+        os.environ[GUARDED] = "1"
     from _bentoml_impl.server.serving import serve_http
 
     from serving.service import callsheet  # after the environment is set: BentoML reads it on import
@@ -49,12 +53,6 @@ def check(settings: Settings, host: str, port: int) -> None:
         address = ipaddress.ip_address(host)
     except ValueError:
         raise UsageError(f"{host!r} is no IP address; 127.0.0.1 is this machine alone.", field="--host") from None
-    if not address.is_loopback:
-        raise UsageError(
-            f"{host} is seen by other machines, and there are no credentials yet: serve on 127.0.0.1, behind a proxy "
-            "that asks for some.",
-            field="--host",
-        )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,7 +63,22 @@ def check(settings: Settings, host: str, port: int) -> None:
     read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
     ledger = Ledger.open(settings.db, settings.home)
     log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
-    ledger.close()
+    try:
+        if not address.is_loopback:
+            _keyed(ledger, host)
+    finally:
+        ledger.close()
+
+
+def _keyed(ledger: Ledger, host: str) -> None:
+    with ledger.reading() as connection:
+        live = [key for key in listed(connection) if key.state(datetime.now(UTC)) == "live"]
+    if not live:
+        raise UsageError(
+            f"{host} is seen by other machines, and the ledger has no API key that holds: make one with `callsheet "
+            "keys create`, or serve on 127.0.0.1.",
+            field="--host",
+        )
 
 
 def prepare(settings: Settings, workers: int) -> None:

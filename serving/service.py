@@ -15,10 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from features.errors import CallsheetError
+from serving.credentials import Keys
 from serving.edge import PASSED, App, Edge, envelope
 from serving.instants import micros
+from serving.ledger import Ledger
 from serving.openapi import document
-from serving.settings import Settings, workers
+from serving.settings import Settings, guarded, workers
 from serving.wire import ask, base, inline
 
 if TYPE_CHECKING:
@@ -150,7 +152,10 @@ class EdgedService(Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> App:
         """The application that a worker runs."""
-        return Edge(super().to_asgi(is_main=is_main))
+        settings = Settings.of()
+        credentials = Keys(Ledger.open(settings.db, settings.home), guarded=guarded())
+        credentials.start()
+        return Edge(super().to_asgi(is_main=is_main), credentials)
 
 
 callsheet = EdgedService(

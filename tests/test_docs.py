@@ -11,11 +11,12 @@ import pytest
 import typer
 
 import callsheet
+from docs.generate import named
 from features.catalogue import FEATURES
 from features.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = typer.main.get_command(callsheet.app).commands  # type: ignore[attr-defined]
+COMMANDS = dict(named(typer.main.get_command(callsheet.app)))
 
 
 def _page(name: str) -> str:

@@ -111,7 +111,7 @@ def recommend(
 
 def serve(
     data: DataOption,
-    host: Annotated[str, typer.Option(help="An IP address; beyond loopback anyone may ask.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="An IP address; beyond loopback it takes an API key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 3000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
     config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,

@@ -1,0 +1,60 @@
+"""The ledger's own soundness at the command line: the audit's chain."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.errors import UsageError
+from serving.cli.options import CONFIG, HOME, DbOption, HomeOption, UnreadConfigOption
+
+if TYPE_CHECKING:
+    from serving.ledger.audit import Head
+
+
+def verify(
+    noted: Annotated[
+        str | None,
+        typer.Option("--noted", metavar="NUMBER:HASH", help="A last row that an earlier run printed, kept elsewhere."),
+    ] = None,
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+) -> None:  # fmt: skip
+    """Recompute the audit's hash chain; exit 1 and the row's number where one is not what was written.
+
+    It prints the last row. Whoever notes that outside the database can prove
+    later, with --noted, that nothing up to it was rewritten or cut off, not even
+    by someone who may write every table.
+
+    \b
+    Examples
+      callsheet ledger verify
+      callsheet ledger verify --noted 4812:9f86d081884c7d659a2feaa0c55ad015…
+    """
+    from serving.ledger import Ledger
+    from serving.ledger.audit import head
+    from serving.ledger.audit import verify as check
+
+    known = _noted(noted)
+    ledger = Ledger.open(db, home)
+    try:
+        with ledger.reading() as connection:
+            tampered, last = check(connection, known), head(connection)
+    finally:
+        ledger.close()
+    if tampered is not None:
+        typer.echo(f"tampered: row {tampered.number}: {tampered.why}")
+        raise typer.Exit(1)
+    typer.echo(f"ok: {last.number} rows, the last {last.number}:{last.hash}")
+
+
+def _noted(text: str | None) -> Head | None:
+    from serving.ledger.audit import Head
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", text)
+    if not found:
+        raise UsageError(f"{text!r} is no NUMBER:HASH as this command prints it.", field="--noted")
+    return Head(int(found[1]), found[2])

@@ -1,0 +1,141 @@
+"""The running service with keys in its ledger: no route but the probes answers without one, the mounted ones too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from bentoml import Service as BentoService
+from starlette.routing import Mount
+
+from serving.ledger import Ledger
+from serving.ledger.change import changing
+from serving.ledger.keys import create, revoke
+from serving.routes import ROUTES
+from tests.serving.conftest import Crm, Service, make_home, running
+
+PROBES = {"/livez", "/healthz", "/readyz"}
+
+
+def live_routes() -> set[str]:
+    """Every path that the worker's own application answers, the edge and its list of routes aside."""
+    from serving.service import callsheet
+
+    found: set[str] = set()
+
+    def walk(routes: Any, before: str) -> None:
+        for route in routes:
+            path = before + getattr(route, "path", "")
+            inner = getattr(route, "routes", None) or getattr(getattr(route, "app", None), "routes", None)
+            if inner:
+                walk(inner, "" if path == "/" else path)
+            found.add(path + "/x" if isinstance(route, Mount) and not inner else path or "/")
+
+    walk(BentoService.to_asgi(callsheet).routes, "")
+    return found
+
+
+@dataclass(frozen=True)
+class Guarded:
+    service: Service
+    ledger: Ledger
+    keys: dict[str, str]
+
+    def ask(self, path: str, key: str | None, method: str | None = None) -> httpx.Response:
+        """A request that is sound but for its credential."""
+        route = ROUTES.get(path)
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        content = b"{}" if route and route.ask else None
+        method = method or (route.method if route else "GET")
+        return httpx.request(method, f"{self.service.url}{path}", headers=headers, content=content, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def guarded(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    home = make_home(crm, tmp_path_factory.mktemp("guarded") / "home")
+    ledger = Ledger.open(None, home)
+    with changing(ledger) as change:
+        keys = {scope: create(change, scope, [scope])[1] for scope in ("route", "record", "ingest", "operate", "read")}
+    with running(crm, home) as service:
+        yield Guarded(service, ledger, keys)
+    ledger.close()
+
+
+def test_every_live_route_but_the_probes_asks_for_a_credential(guarded: Guarded) -> None:
+    walked = live_routes()
+    assert {"/schema.json", "/docs.json", "/", "/metrics", "/model", "/score"} <= walked
+    for path in sorted(walked | set(ROUTES) | {"/nowhere"}):
+        if path in PROBES:
+            assert guarded.ask(path, None).status_code == 200
+            continue
+        for method in (None, "OPTIONS", "POST", "GET", "HEAD", "PUT"):
+            for key in (None, "cs_000000000000_" + "A" * 43):
+                answer = guarded.ask(path, key, method)
+                assert answer.status_code == 401, (path, method)
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+                assert method == "HEAD" or answer.json()["error"]["code"] == "unauthorized"
+
+
+def test_every_route_asks_for_its_own_scope(guarded: Guarded) -> None:
+    for path, route in ROUTES.items():
+        for scope, key in guarded.keys.items():
+            answer = guarded.ask(path, key)
+            if route.scope in (None, scope):
+                assert answer.status_code in (200, 400), path  # {} is no question
+            else:
+                assert answer.status_code == 403, (path, scope)
+                assert answer.json()["error"]["code"] == "forbidden"
+                assert f'scope="{route.scope}"' in answer.headers["www-authenticate"]
+
+
+def test_a_path_that_is_no_route_is_told_only_to_who_may_ask(guarded: Guarded) -> None:
+    assert guarded.ask("/nowhere", guarded.keys["read"]).status_code == 404
+    assert guarded.ask("/docs.json", guarded.keys["read"], "POST").status_code == 405
+
+
+def test_a_key_works_soon_after_it_is_made_and_not_after_it_is_revoked(guarded: Guarded) -> None:
+    with changing(guarded.ledger) as change:
+        key, text = create(change, "late", ["read"])
+    assert until(guarded, text, 200)
+    with changing(guarded.ledger) as change:
+        revoke(change, key.key_id)
+    assert until(guarded, text, 401)
+
+
+def until(guarded: Guarded, text: str, status: int) -> bool:
+    """Whether it is answered so within the minute that a revoked key may live."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if guarded.ask("/model", text).status_code == status:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_no_key_is_in_a_log(guarded: Guarded) -> None:
+    said = (guarded.service.home / "serve.log").read_text()
+    assert not [key for key in guarded.keys.values() if key in said or key.split("_", 2)[2] in said]
+
+
+def test_it_binds_no_wider_than_loopback_without_a_key_that_holds(crm: Crm, home: Path) -> None:
+    command = [
+        sys.executable, "-m", "callsheet", "serve", "--data", str(crm.folder), "--config", str(crm.config_path),
+        "--home", str(home), "--host", "0.0.0.0", "--port", "39999",
+    ]  # fmt: skip
+    ledger = Ledger.open(None, home)
+    with changing(ledger) as change:
+        key, _ = create(change, "a", ["read"])
+    with changing(ledger) as change:
+        revoke(change, key.key_id)
+    ledger.close()
+    root = Path(__file__).resolve().parents[2]
+    refused = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 2
+    assert "callsheet keys create" in refused.stderr
