@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.asof import NAT, Log, Pairs, Sums, later
+from features.asof import NAT, Latest, Log, Pairs, Sums, later
 from features.cast import members, split
 from features.clock import instant, iso_week_start
-from features.entities import facts, instants, numbers, texts
+from features.entities import Tables, facts, instants, numbers, texts
 from features.industry import depth
 from features.known import Known
 from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs, Tally
 from features.memberships import read_tie_facts
 from features.ties import Ties
 from features.titles import has_keyword
+from features.wishes import Wishes, read_absences
 
 if TYPE_CHECKING:
     from features.config import Config
+    from features.eligibility import Wall
     from features.snapshot import Snapshot
 
 WEEK = 7 * 86_400_000_000
@@ -32,6 +34,15 @@ class Book(Known):
     def of(cls, snapshot: Snapshot, config: Config) -> Book:
         """Make the book of a snapshot."""
         return cls(snapshot.tables, config, instant(snapshot.now), snapshot.columns)
+
+    def renewed(self, tables: Tables, now: int) -> Book:
+        """A book of other tables, some of them the same frames: what is made of those alone is shared, not made again.
+
+        It answers, bit for bit, what `Book(tables, …, now)` would.
+        """
+        from features.renewal import renewed  # it knows how a book is made, so it stands above it
+
+        return renewed(self, tables, now)
 
     @cached_property
     def activity_logs(self) -> ActivityLogs:
@@ -57,6 +68,21 @@ class Book(Known):
     def ties(self) -> Ties:
         """The contact graphs, and whom each rep works; the graphs themselves are built as they are asked for."""
         return Ties(read_tie_facts(self))
+
+    @cached_property
+    def absences(self) -> Latest:
+        """Until when each rep is away."""
+        return read_absences(self.tables, self.rep_index)
+
+    @cached_property
+    def wishes(self) -> Wishes:
+        """What the reps asked for or ruled out."""
+        return Wishes.of(self.tables, self.rep_index, self.account_index, self.contact_index, self.solutions)
+
+    @cached_property
+    def walls(self) -> dict[str, Wall]:
+        """The hard filters compiled over this book, by the fingerprint of their configuration."""
+        return {}
 
     @cached_property
     def words(self) -> dict[str, tuple[str, ...]]:
@@ -155,17 +181,21 @@ class Book(Known):
         pairs = Pairs(outcome.rep, self.week_of(outcome.rep, outcome.offered), 1 << 20)
         return pairs, Tally.of(pairs.members, len(pairs), outcome.holdings())
 
+    @cached_property
+    def zones(self) -> tuple[np.ndarray, np.ndarray]:
+        """Names of the reps' time zones, and the place of each rep's in them."""
+        zones = np.array([z or self.config.timezone or "UTC" for z in self.reps.timezone], dtype=object)
+        return np.unique(zones.astype(str), return_inverse=True)
+
     def week_of(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) number of the ISO week (weeks since 1970-W01) of each instant in the rep's own time zone."""
-        zones = np.array([z or self.config.timezone or "UTC" for z in self.reps.timezone], dtype=object)
-        if not hasattr(self, "_zone_codes"):
-            self._zones, self._zone_codes = np.unique(zones.astype(str), return_inverse=True)
-        zone = self._zone_codes[np.maximum(rep, 0)]
+        names, codes = self.zones
+        zone = codes[np.maximum(rep, 0)]
         result = np.empty(len(t), np.int64)
         for code in np.unique(zone):
             at = zone == code
             # Week starts differ by the zone's offset only, so the nearest Monday in UTC numbers the week.
-            start = iso_week_start(t[at], str(self._zones[code]))
+            start = iso_week_start(t[at], str(names[code]))
             result[at] = (start + WEEK * 9 // 14) // WEEK
         return result
 

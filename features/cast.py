@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from features.asof import Column
 from features.entities import History, Index, Tables, Words, born, facts, flags, instants, numbers, ordered, texts
@@ -92,61 +95,155 @@ class Reps:
 
 
 class Cast:
-    """Every entity of a snapshot, with codes that are places in the sorted ids and in the sorted words."""
+    """Every entity of a snapshot, with codes that are places in the sorted ids and in the sorted words.
 
-    def __init__(self, tables: Tables, history: History) -> None:
-        self.tables, self.history = tables, history
-        self.frames = {
-            name: ordered(facts(tables, name), key)
-            for name, key in (
-                ("accounts", "account_id"), ("contacts", "contact_id"), ("leads", "lead_id"), ("reps", "rep_id"),
-            )
-        }  # fmt: skip
-        self.account_index = Index("account", self.frames["accounts"]["account_id"].to_numpy())
-        self.contact_index = Index("contact", self.frames["contacts"]["contact_id"].to_numpy())
-        self.lead_index = Index("lead", self.frames["leads"]["lead_id"].to_numpy())
-        self.rep_index = Index("rep", self.frames["reps"]["rep_id"].to_numpy())
-        self._name_words()
-        self.accounts = self._accounts()
-        self.contacts = self._contacts()
-        self.leads = self._leads()
-        self.reps = self._reps()
+    Each part is made when it is first asked for, from the tables and parts that `features.renewal` says.
+    """
 
-    def _said(self, table: str, column: str) -> Words:
-        return Words(texts(self.frames[table], column), self.history.texts(table, column))
+    def __init__(self, tables: Tables, assume_constant: Sequence[str]) -> None:
+        self.tables, self.assume_constant = tables, tuple(assume_constant)
 
-    def _name_words(self) -> None:
-        reps, accounts = self.frames["reps"], self.frames["accounts"]
-        lines = [texts(reps, "product_lines"), self.history.texts("reps", "product_lines")]
-        self.lists = Words(
-            *lines, texts(reps, "regions"), texts(reps, "industries"), self.history.texts("reps", "regions")
-        )
+    # -- rows in the order of their codes ---------------------------------------------------------------------------
+
+    @cached_property
+    def account_frame(self) -> pd.DataFrame:
+        """Accounts in the order of their codes."""
+        return ordered(facts(self.tables, "accounts"), "account_id")
+
+    @cached_property
+    def contact_frame(self) -> pd.DataFrame:
+        """Contacts in the order of their codes."""
+        return ordered(facts(self.tables, "contacts"), "contact_id")
+
+    @cached_property
+    def lead_frame(self) -> pd.DataFrame:
+        """Leads in the order of their codes."""
+        return ordered(facts(self.tables, "leads"), "lead_id")
+
+    @cached_property
+    def rep_frame(self) -> pd.DataFrame:
+        """Reps in the order of their codes."""
+        return ordered(facts(self.tables, "reps"), "rep_id")
+
+    @cached_property
+    def account_index(self) -> Index:
+        """Codes of the accounts."""
+        return Index("account", self.account_frame["account_id"].to_numpy())
+
+    @cached_property
+    def contact_index(self) -> Index:
+        """Codes of the contacts."""
+        return Index("contact", self.contact_frame["contact_id"].to_numpy())
+
+    @cached_property
+    def lead_index(self) -> Index:
+        """Codes of the leads."""
+        return Index("lead", self.lead_frame["lead_id"].to_numpy())
+
+    @cached_property
+    def rep_index(self) -> Index:
+        """Codes of the reps."""
+        return Index("rep", self.rep_frame["rep_id"].to_numpy())
+
+    # -- what `changes` tells, by the table that it tells of ----------------------------------------------------------
+
+    @cached_property
+    def account_history(self) -> History:
+        """Past values of the accounts."""
+        return History.of(self.tables, "accounts", self.assume_constant)
+
+    @cached_property
+    def contact_history(self) -> History:
+        """Past values of the contacts."""
+        return History.of(self.tables, "contacts", self.assume_constant)
+
+    @cached_property
+    def lead_history(self) -> History:
+        """Past values of the leads."""
+        return History.of(self.tables, "leads", self.assume_constant)
+
+    @cached_property
+    def rep_history(self) -> History:
+        """Past values of the reps."""
+        return History.of(self.tables, "reps", self.assume_constant)
+
+    @cached_property
+    def opportunity_history(self) -> History:
+        """Past values of the opportunities."""
+        return History.of(self.tables, "opportunities", self.assume_constant)
+
+    # -- words ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def lists(self) -> Words:
+        """The distinct lists of the reps' regions, product lines and industries."""
+        reps, history = self.rep_frame, self.rep_history
+        lines = [texts(reps, "product_lines"), history.texts("product_lines")]
+        return Words(*lines, texts(reps, "regions"), texts(reps, "industries"), history.texts("regions"))
+
+    @cached_property
+    def solutions(self) -> Words:
+        """Every solution that is named anywhere."""
         spoken = [
             texts(facts(self.tables, name), "solution")
             for name in ("leads", "activities", "opportunities", "campaigns")
         ]
+        lines = texts(self.rep_frame, "product_lines"), self.rep_history.texts("product_lines")
         listed = {item for column in lines for text in column if text is not None for item in split(text)}
         wishes = facts(self.tables, "preferences")
-        self.solutions = Words(
+        return Words(
             *spoken,
             np.array(sorted(listed), dtype=object),
             texts(wishes[wishes["subject"] == "solution"], "subject_id"),
         )
-        self.regions = Words(texts(accounts, "region"))
-        self.countries = Words(texts(accounts, "country"), texts(reps, "country"))
-        self.segments = Words(
-            *(texts(self.frames[t], "segment") for t in ("accounts", "reps")),
-            *(self.history.texts(t, "segment") for t in ("accounts", "reps")),
-        )
-        self.statuses = self._said("accounts", "status")
-        self.answers = {c: self._said("leads", c) for c in BANT}
-        self.grades, self.lead_statuses = self._said("leads", "grade"), self._said("leads", "status")
 
-    def _accounts(self) -> Accounts:
-        frame, index = self.frames["accounts"], self.account_index
+    @cached_property
+    def regions(self) -> Words:
+        """The accounts' regions."""
+        return Words(texts(self.account_frame, "region"))
+
+    @cached_property
+    def countries(self) -> Words:
+        """Countries of accounts and reps."""
+        return Words(texts(self.account_frame, "country"), texts(self.rep_frame, "country"))
+
+    @cached_property
+    def segments(self) -> Words:
+        """Segments of accounts and reps."""
+        return Words(
+            texts(self.account_frame, "segment"), texts(self.rep_frame, "segment"),
+            self.account_history.texts("segment"), self.rep_history.texts("segment"),
+        )  # fmt: skip
+
+    @cached_property
+    def statuses(self) -> Words:
+        """The accounts' statuses."""
+        return Words(texts(self.account_frame, "status"), self.account_history.texts("status"))
+
+    @cached_property
+    def answers(self) -> dict[str, Words]:
+        """What the leads said of each of BANT."""
+        return {c: Words(texts(self.lead_frame, c), self.lead_history.texts(c)) for c in BANT}
+
+    @cached_property
+    def grades(self) -> Words:
+        """The leads' grades."""
+        return Words(texts(self.lead_frame, "grade"), self.lead_history.texts("grade"))
+
+    @cached_property
+    def lead_statuses(self) -> Words:
+        """The leads' statuses."""
+        return Words(texts(self.lead_frame, "status"), self.lead_history.texts("status"))
+
+    # -- entities ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """The accounts."""
+        frame, index = self.account_frame, self.account_index
 
         def read(column: str, words: Words | Index | None) -> Column:
-            return self.history.column("accounts", column, frame, index, words)
+            return self.account_history.column(column, frame, index, words)
 
         return Accounts(
             index=index, name=texts(frame, "name"), parent=index.find(frame["parent_account_id"]),
@@ -158,24 +255,27 @@ class Cast:
             employees=read("employees", None), segment=read("segment", self.segments),
         )  # fmt: skip
 
-    def _contacts(self) -> Contacts:
-        frame, index = self.frames["contacts"], self.contact_index
-        titles = self._said("contacts", "title")
+    @cached_property
+    def contacts(self) -> Contacts:
+        """The contacts."""
+        frame, index, history = self.contact_frame, self.contact_index, self.contact_history
+        titles = Words(texts(frame, "title"), history.texts("title"))
         return Contacts(
-            index=index,
-            account=self.history.column("contacts", "account_id", frame, index, self.account_index),
-            title=self.history.column("contacts", "title", frame, index, titles), titles=titles,
+            index=index, account=history.column("account_id", frame, index, self.account_index),
+            title=history.column("title", frame, index, titles), titles=titles,
             function=texts(frame, "function"), seniority=texts(frame, "seniority"),
-            reports_to=self.history.column("contacts", "reports_to", frame, index, index),
+            reports_to=history.column("reports_to", frame, index, index),
             objects=flags(frame, "objects_to_profiling") == 1.0, born=born(frame, "created_at"),
         )  # fmt: skip
 
-    def _leads(self) -> Leads:
-        frame, index = self.frames["leads"], self.lead_index
+    @cached_property
+    def leads(self) -> Leads:
+        """The leads."""
+        frame, index = self.lead_frame, self.lead_index
         sources = Words(texts(frame, "source"))
 
         def read(column: str, words: Words | None) -> Column:
-            return self.history.column("leads", column, frame, index, words)
+            return self.lead_history.column(column, frame, index, words)
 
         return Leads(
             index=index, contact=self.contact_index.find(frame["contact_id"]),
@@ -189,13 +289,15 @@ class Cast:
             qualified=instants(frame, "qualified_at"),
         )  # fmt: skip
 
-    def _reps(self) -> Reps:
-        frame, index = self.frames["reps"], self.rep_index
-        roles = self._said("reps", "role")
+    @cached_property
+    def reps(self) -> Reps:
+        """The reps."""
+        frame, index = self.rep_frame, self.rep_index
+        roles = Words(texts(frame, "role"), self.rep_history.texts("role"))
         focuses = Words(texts(frame, "focus"))
 
         def read(column: str, words: Words | None) -> Column:
-            return self.history.column("reps", column, frame, index, words)
+            return self.rep_history.column(column, frame, index, words)
 
         return Reps(
             index=index, name=texts(frame, "name"), role=read("role", roles), roles=roles,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from features.asof import NAT, NEVER, Latest, Log, Pairs, later
+from features.asof import NAT
 from features.cast import split
-from features.entities import Index, facts, instants
 from features.market import MARKET_RULES, Bools, Codes, ServedMarket
 
 if TYPE_CHECKING:
@@ -45,10 +44,10 @@ def refusals(
 
 def wall(book: Book, config: Config) -> Wall:
     """The filters of a configuration over a book, compiled once for the two."""
-    made: dict[str, Wall] = vars(book).setdefault("_walls", {})
-    if config.fingerprint not in made:
-        made[config.fingerprint] = Wall(book, config)
-    return made[config.fingerprint]
+    made = book.walls.get(config.fingerprint)
+    if made is None:
+        made = book.walls[config.fingerprint] = Wall(book, config)
+    return made
 
 
 def objects(book: Book, lead: Codes) -> Bools:
@@ -67,6 +66,13 @@ class Wall:
         self._territory = _lists(book, tuple(r.strip().casefold() for r in book.regions.values), fold=True)
         self._lines = _lists(book, book.solutions.values, fold=False)
         self._region = np.append(book.accounts.region, -1)
+
+    def over(self, book: Book) -> Wall:
+        """The same filters over another book, of which all that they were compiled from is the same."""
+        other = copy(self)
+        other.book, other.market = book, copy(self.market)
+        other.market.book = book
+        return other
 
     def _compile_roles(self) -> None:
         """(roles + 1, statuses + 1) and (roles + 1, segments + 1): what a rep of each role may take."""
@@ -130,7 +136,7 @@ class Wall:
         role = reps.role.read(rep, t, latest=True)
         fits = self._role_status[role, asked.status] & self._role_segment[role, asked.segment]
         refused[~fits] = _PLACE["role"]
-        refused[self._absent.at(rep, t) > t] = _PLACE["time_off"]
+        refused[self.book.absences.at(rep, t) > t] = _PLACE["time_off"]
         hired, until = reps.hired[rep], reps.active_until[rep]
         refused[((hired != NAT) & (hired > t)) | ((until != NAT) & (until <= t))] = _PLACE["inactive"]
         refused[self.book.offered(asked.lead, rep, t)] = _PLACE["already_offered"]
@@ -142,38 +148,11 @@ class Wall:
         capacity = self.book.reps.capacity.read(rep, t, latest=True)
         return np.asarray(~np.isnan(capacity) & (self.book.used(rep, t) >= capacity))
 
-    # -- spans of time ----------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _absent(self) -> Latest:
-        """Until when a rep is away, of the absences that have begun."""
-        rows = facts(self.book.tables, "time_off")
-        begun = later(instants(rows, "starts_at"), instants(rows, "known_at"))
-        log = Log(self.book.rep_index.find(rows["rep_id"]), begun, len(self.book.rep_index))
-        return Latest(log, instants(rows, "ends_at"))
-
-    @cached_property
-    def _preferences(self) -> dict[tuple[str, str], tuple[Pairs, Latest]]:
-        """By rule and subject: the (rep, subject) pairs, and until when the wishes that have begun hold."""
-        rows, book = facts(self.book.tables, "preferences"), self.book
-        made = {}
-        for (rule, subject), part in rows.groupby(["rule", "subject"], sort=True):
-            rep = book.rep_index.find(part["rep_id"])
-            about = _codes_of(book, str(subject), part["subject_id"])
-            pairs = Pairs(rep, about, _width(book, str(subject)))
-            until = instants(part, "until")
-            begun = later(instants(part, "since"), instants(part, "known_at"))
-            log = Log(pairs.members, begun, len(pairs))
-            made[str(rule), str(subject)] = pairs, Latest(log, np.where(until == NAT, NEVER, until))
-        return made
-
     def _wishes(self, rule: str, asked: _Asked) -> Bools:
         """(n,) whether a preference of the rep holds at t for the account, the contact or the solution."""
         found = np.zeros(len(asked.rep), bool)
         for subject in ("account", "contact", "solution"):
-            if (rule, subject) in self._preferences:
-                pairs, until = self._preferences[rule, subject]
-                found |= until.at(pairs.codes(asked.rep, getattr(asked, subject)), asked.t) > asked.t
+            found |= self.book.wishes.hold(rule, subject, asked.rep, getattr(asked, subject), asked.t)
         return found
 
 
@@ -187,17 +166,6 @@ class _Asked:
         self.solution = book.leads.solution[lead][row]
         self.status = book.accounts.status.read(account, t, latest=True)[row]
         self.segment = book.accounts.segment.read(account, t, latest=True)[row]
-
-
-def _codes_of(book: Book, subject: str, ids: object) -> Codes:
-    if subject == "solution":
-        return book.solutions.codes(np.asarray(ids, dtype=object))
-    index: Index = book.account_index if subject == "account" else book.contact_index
-    return index.find(ids)  # type: ignore[arg-type]
-
-
-def _width(book: Book, subject: str) -> int:
-    return {"account": len(book.account_index), "contact": len(book.contact_index)}.get(subject, len(book.solutions))
 
 
 def _lists(book: Book, items: tuple[str, ...], *, fold: bool) -> Bools:

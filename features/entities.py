@@ -39,7 +39,11 @@ class Index:
 
     def find(self, values: pd.Series) -> np.ndarray:
         """(n,) int64 codes, -1 for null or unknown."""
-        return pd.Index(self.ids, dtype=object).get_indexer(values.astype(object)).astype(np.int64)
+        return self.find_ids(values.astype(object))
+
+    def find_ids(self, values: pd.Series | np.ndarray) -> np.ndarray:
+        """(n,) int64 codes of objects, -1 for null or unknown."""
+        return pd.Index(self.ids, dtype=object).get_indexer(values).astype(np.int64)
 
 
 def texts(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -88,37 +92,44 @@ class Words:
         return len(self.values)
 
 
-@dataclass
+@dataclass(frozen=True)
 class History:
-    """The `changes` rows by (table, column), ready to be read into columns."""
+    """The `changes` rows of one table by column, ready to be read into columns."""
 
-    rows: dict[tuple[str, str], pd.DataFrame]
+    table: str
+    rows: dict[str, pd.DataFrame]
     assume_constant: frozenset[str]
 
     @classmethod
-    def of(cls, tables: Tables, assume_constant: Sequence[str]) -> History:
-        """Group the changes table."""
+    def of(cls, tables: Tables, table: str, assume_constant: Sequence[str]) -> History:
+        """Group what the changes table tells of a table."""
         changes = facts(tables, "changes")
-        grouped = {
-            (str(key[0]), str(key[1])): rows for key, rows in changes.groupby(["table_name", "column_name"], sort=True)
-        }
-        return cls(grouped, frozenset(assume_constant))
+        told = changes[changes["table_name"] == table]
+        grouped = {str(column): rows for column, rows in told.groupby("column_name", sort=True)}
+        return cls(table, grouped, frozenset(assume_constant))
 
-    def texts(self, table: str, column: str) -> np.ndarray:
+    def same(self, other: History) -> bool:
+        """Whether the other tells the very same, in the same order."""
+        return self.rows.keys() == other.rows.keys() and all(
+            rows.reset_index(drop=True).equals(other.rows[column].reset_index(drop=True))
+            for column, rows in self.rows.items()
+        )
+
+    def texts(self, column: str) -> np.ndarray:
         """Every value that the history of a column holds."""
-        rows = self.rows.get((table, column))
+        rows = self.rows.get(column)
         return texts(rows, "value") if rows is not None else np.empty(0, object)
 
-    def _visible(self, table: str, column: str, frame: pd.DataFrame) -> np.ndarray | None:
+    def _visible(self, column: str, frame: pd.DataFrame) -> np.ndarray | None:
         """Since when the table's own value may be believed, where it has no history."""
-        if column not in OUTCOME_MOVED.get(table, ()) or f"{table}.{column}" in self.assume_constant:
+        if column not in OUTCOME_MOVED.get(self.table, ()) or f"{self.table}.{column}" in self.assume_constant:
             return None
         known = instants(frame, "known_at")
         return np.where(known == NAT, NEVER, known)
 
-    def column(self, table: str, column: str, frame: pd.DataFrame, index: Index, words: Words | Index | None) -> Column:
-        """Read one attribute of an entity table: floats, or codes where `words` names the values."""
-        dated = TABLES[table][column].kind == "time"
+    def column(self, column: str, frame: pd.DataFrame, index: Index, words: Words | Index | None) -> Column:
+        """Read one attribute of the table's entities: floats, or codes where `words` names the values."""
+        dated = TABLES[self.table][column].kind == "time"
         if dated:
             at = instants(frame, column)
             base = np.where(at == NAT, np.nan, at.astype(np.float64))
@@ -128,8 +139,8 @@ class History:
             base = words.find(frame[column])
         else:
             base = words.codes(texts(frame, column))
-        read = Column(base, self._visible(table, column, frame))
-        rows = self.rows.get((table, column))
+        read = Column(base, self._visible(column, frame))
+        rows = self.rows.get(column)
         if rows is None:
             return read
         if dated:

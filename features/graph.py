@@ -161,15 +161,23 @@ class Flat:
         presences = np.array([len(arrays.presence_node) for arrays in built])
         edges = np.array([len(arrays.edge_node) for arrays in built])
         presence_stop, edge_stop = self.presences + np.cumsum(presences), self.edges + np.cumsum(edges)
+        return self.filled(
+            at, nodes=np.array([len(arrays.contacts) for arrays in built]),
+            hubs=np.array([arrays.hubs for arrays in built]), presence=(presence_stop - presences, presence_stop),
+            edge=(edge_stop - edges, edge_stop), columns=columns,
+        )  # fmt: skip
+
+    def filled(
+        self, at: np.ndarray, *, nodes: np.ndarray, hubs: np.ndarray, presence: tuple[np.ndarray, np.ndarray],
+        edge: tuple[np.ndarray, np.ndarray], columns: dict[str, np.ndarray],
+    ) -> Flat:  # fmt: skip
+        """These accounts (codes, one at least) built: their (start, stop) in the columns, in rising order."""
         return replace(
-            self,
-            nodes=_put(self.nodes, at, np.array([len(arrays.contacts) for arrays in built])),
-            hubs=_put(self.hubs, at, np.array([arrays.hubs for arrays in built])),
-            presence_start=_put(self.presence_start, at, presence_stop - presences),
-            presence_stop=_put(self.presence_stop, at, presence_stop),
-            edge_start=_put(self.edge_start, at, edge_stop - edges),
-            edge_stop=_put(self.edge_stop, at, edge_stop),
-            columns=columns, presences=int(presence_stop[-1]), edges=int(edge_stop[-1]),
+            self, nodes=_put(self.nodes, at, nodes), hubs=_put(self.hubs, at, hubs),
+            presence_start=_put(self.presence_start, at, presence[0]),
+            presence_stop=_put(self.presence_stop, at, presence[1]),
+            edge_start=_put(self.edge_start, at, edge[0]), edge_stop=_put(self.edge_stop, at, edge[1]),
+            columns=columns, presences=int(presence[1][-1]), edges=int(edge[1][-1]),
         )  # fmt: skip
 
     def without(self, account: int) -> Flat:
@@ -225,6 +233,12 @@ class ContactGraphs:
 
     def __reduce__(self) -> tuple[type[ContactGraphs], tuple[Memberships]]:
         return ContactGraphs, (self.memberships,)  # a lock does not travel; the receiver builds what it asks for
+
+    @property
+    def state(self) -> tuple[Flat, Memberships]:
+        """The arrays built so far, and the memberships that they were built from."""
+        with self._lock:
+            return self.flat, self.memberships
 
     def graph(self, account: int) -> nx.Graph[Node]:
         """The account's graph, over all time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.cast import Cast
-from features.entities import History, Tables
+from features.entities import Tables
 from features.industry import Sectors
 from features.outcomes import Outcomes, read_outcomes
 from features.people import People
@@ -28,17 +28,22 @@ class Known(Cast):
     def __init__(
         self, tables: Tables, config: Config, now: int, columns: Mapping[str, Iterable[str]] | None = None
     ) -> None:
-        super().__init__(tables, History.of(tables, config.history.assume_constant))
+        super().__init__(tables, config.history.assume_constant)
         self.config, self.now = config, now
         told = columns if columns is not None else {name: tuple(table.columns) for name, table in tables.items()}
-        self.present = frozenset(tables) | {f"{name}.{column}" for name in tables for column in told.get(name, ())}
+        self.columns = {name: frozenset(told.get(name, ())) for name in tables}
+        self.present = frozenset(tables) | {f"{name}.{column}" for name in tables for column in self.columns[name]}
+
+    @cached_property
+    def lead_account(self) -> np.ndarray:
+        """(l,) account code of each lead as of now."""
+        every = np.arange(len(self.lead_index))
+        return self.account_of(every, np.full(len(every), self.now))
 
     @cached_property
     def outcomes(self) -> Outcomes:
         """What became of the past offers."""
-        every = np.arange(len(self.lead_index))
-        account = self.account_of(every, np.full(len(every), self.now))
-        return read_outcomes(self.tables, self.config, self.lead_index, self.rep_index, account)
+        return read_outcomes(self.tables, self.config, self.lead_index, self.rep_index, self.lead_account)
 
     @cached_property
     def people(self) -> People:

@@ -123,15 +123,15 @@ class OpportunityLogs:
         opened_logs = {name: Log(key, opened, size) for name, (key, size) in keys.items()}
         closed_logs = {name: Log(key, closed, size) for name, (key, size) in keys.items()}
         won_at = Log(account, np.where(outcome == "won", closed, NAT), len(cast.account_index))
-        read = cast.history.column
+        read = cast.opportunity_history.column
         return cls(
             pairs=pairs, opened=opened_logs, closed=closed_logs,
             won={n: Sums(log, (outcome == "won").astype(float)) for n, log in closed_logs.items()},
             lost={n: Sums(log, (outcome == "lost").astype(float)) for n, log in closed_logs.items()},
             last_won=Latest(won_at, closed), closed_at=closed,
-            weight=read("opportunities", "forecast_weight", frame, index, None),
-            amount=read("opportunities", "amount", frame, index, None),
-            expected_close=read("opportunities", "expected_close", frame, index, None),
+            weight=read("forecast_weight", frame, index, None),
+            amount=read("amount", frame, index, None),
+            expected_close=read("expected_close", frame, index, None),
         )  # fmt: skip
 
 

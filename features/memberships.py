@@ -180,7 +180,7 @@ def read_tie_facts(cast: Known) -> TieFacts:
     """Read the facts of the contact graphs from the book's tables."""
     tables, contacts = cast.tables, cast.contact_index
     leads = cast.leads
-    arrivals = Spans.of(leads.contact, leads.solution, leads.born, at=instants(cast.frames["leads"], "created_at"))
+    arrivals = Spans.of(leads.contact, leads.solution, leads.born, at=instants(cast.lead_frame, "created_at"))
     activities = facts(tables, "activities")
     activity = Spans.of(
         contacts.find(activities["contact_id"]), cast.solutions.codes(texts(activities, "solution")),

@@ -30,21 +30,22 @@ class AlreadyStored(Conflict):
         super().__init__(f"The {entity} {value!r} is stored already; send its id alone.", field=field)
 
 
-def book_with(book: Book, config: Config, lead: Row) -> tuple[Book, str]:
+def book_with(book: Book, config: Config, lead: Row, now: int | None = None) -> tuple[Book, str]:
     """A new book in which the lead stands, and its id; the shared book is not touched.
 
     lead     columns of the leads table, with `contact` and `account` (rows of theirs) where those are not stored
+    now      the instant of the answer, int64 microseconds UTC; None: the book's own now
     Returns  a book whose answer for this lead is that of the whole data with the lead in it: the account's own events,
-             and whatever the reps' records are made of. Its now is the later of the book's and the lead's creation
+             and whatever the reps' records are made of. Its now is the later of `now` and the lead's creation
     Raises   UnknownId, AlreadyStored, InputError
     Cost     linear in the past offers and in the account; 0.3 s at 12,000 offers
     """
-    now = pd.Timestamp(book.now, unit="us", tz="UTC")
-    rows = _rows(book, lead, now)
+    at = pd.Timestamp(book.now if now is None else now, unit="us", tz="UTC")
+    rows = _rows(book, lead, at)
     tables: Frames = {name: _with_row(facts(book.tables, name), row) for name, row in rows.items()}
     account_id = rows["leads"]["account_id"]
     kept = _kept(dict(book.tables) | tables, account_id)
-    born = max(now, *(pd.Timestamp(row["created_at"]) for row in rows.values()))
+    born = max(at, *(pd.Timestamp(row["created_at"]) for row in rows.values()))
     return Book(kept, config, instant(born)), str(rows["leads"]["lead_id"])
 
 
@@ -73,7 +74,7 @@ def _rows(book: Book, lead: Row, now: pd.Timestamp) -> dict[str, dict[str, Any]]
     _known(book, rows)
     if row.get("account_id") is None:
         stored = book.contacts.account.read(
-            _one(book.contact_index.code(row["contact_id"])), _one(book.now), latest=True
+            _one(book.contact_index.code(row["contact_id"])), _one(instant(now)), latest=True
         )
         row["account_id"] = str(book.account_ids[int(stored[0])])
     return rows

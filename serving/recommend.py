@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from threading import Lock
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ log = logging.getLogger(__name__)
 SCORED: Final = 2_000
 
 Answer = dict[str, Any]
+Clock = Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,17 @@ class Ranking:
 class Recommender:
     """Answers from one book under one configuration; `standing` is replaced as a whole when another model serves.
 
-    now   the instant of every answer that names no other: the book's own
+    clock  tells the instant of an answer that names no other, int64 microseconds UTC; None: the book's own now, always
+    seq    the last change of the ledger that the book knows; None: it is a snapshot's
     """
 
-    def __init__(self, book: Book, config: Config, standing: Standing) -> None:
-        self.book, self.config, self.now = book, config, book.now
+    def __init__(
+        self, book: Book, config: Config, standing: Standing, *, clock: Clock | None = None, seq: int | None = None
+    ) -> None:
+        self.book, self.config, self.clock, self.seq = book, config, clock, seq
         self.standing = standing
         self._one_at_a_time = Lock()
+        self._opened: tuple[int, np.ndarray] | None = None
 
     @property
     def standing(self) -> Standing:
@@ -109,10 +113,24 @@ class Recommender:
         engine = Engine(self.book, self.config, product.vocabulary if product else None)
         self._served = standing, engine  # one reference: an answer never mixes two models
 
-    @cached_property
+    @property
+    def now(self) -> int:
+        """The instant of an answer: read once for each, so that all of it is as of one instant.
+
+        What is in the book has happened, whatever this machine's clock says, so now is later than all of it.
+        """
+        return self.book.now if self.clock is None else max(self.clock(), self.book.now + 1)
+
+    @property
     def open_leads(self) -> np.ndarray:
         """Codes of the leads that are open now."""
-        return self.book.open_leads(self.now)
+        return self._open_at(self.now)
+
+    def _open_at(self, now: int) -> np.ndarray:
+        opened = self._opened
+        if opened is None or opened[0] != now:
+            self._opened = opened = now, self.book.open_leads(now)
+        return opened[1]
 
     def warm(self) -> None:
         """Build what the first answers would have to wait for."""
@@ -131,12 +149,14 @@ class Recommender:
         """Every rep who may take a lead, ranked. Raises UnknownId."""
         book = self.book
         lead = np.full(len(book.rep_ids), book.lead_index.code(lead_id, "lead_id"), np.int64)
-        return self._rank("rep_id", lead, np.arange(len(book.rep_ids), dtype=np.int64))
+        return self._rank("rep_id", lead, np.arange(len(book.rep_ids), dtype=np.int64), self.now)
 
     def reps_for_inline(self, lead: Mapping[str, Any], k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the reps who may take a lead that is not stored; see `serving.inline.book_with`."""
         with self._one_at_a_time:
-            book, lead_id = book_with(self.book, self.config, lead)
+            now = self.now
+            book, lead_id = book_with(self.book, self.config, lead, now)
+            # One instant for all of it: the book's, which is the later of now and the lead's creation.
             return Recommender(book, self.config, self.standing).reps_for_lead(lead_id, k, reasons=reasons)
 
     def leads_for_rep(self, rep_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
@@ -145,8 +165,10 @@ class Recommender:
 
     def rank_leads(self, rep_id: str) -> Ranking:
         """Every open lead that a rep may take, ranked. Raises UnknownId."""
-        lead = self.open_leads
-        return self._rank("lead_id", lead, np.full(len(lead), self.book.rep_index.code(rep_id, "rep_id"), np.int64))
+        now = self.now
+        lead = self._open_at(now)
+        rep = np.full(len(lead), self.book.rep_index.code(rep_id, "rep_id"), np.int64)
+        return self._rank("lead_id", lead, rep, now)
 
     def score_pairs(
         self, lead_ids: Sequence[str], rep_ids: Sequence[str], as_of: Sequence[int | None] | np.ndarray | None = None
@@ -180,14 +202,14 @@ class Recommender:
             }
             for i in range(len(lead))
         ]  # fmt: skip
-        return self._said(standing, standing.rung, reason) | {"items": items}
+        return self._said(standing, standing.rung, reason, self.now) | {"items": items}
 
     # -- ranking ----------------------------------------------------------------------------------------------------
 
-    def _rank(self, ranked: str, lead: np.ndarray, rep: np.ndarray) -> Ranking:
-        """Filter, score and sort the pairs; `ranked` names the side that differs among them."""
+    def _rank(self, ranked: str, lead: np.ndarray, rep: np.ndarray, now: int) -> Ranking:
+        """Filter, score and sort the pairs as of `now`; `ranked` names the side that differs among them."""
         standing, engine = self._served
-        t = np.full(len(lead), self.now, np.int64)
+        t = np.full(len(lead), now, np.int64)
         refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
         rows = self._newest(np.flatnonzero(refused == 0), lead)
         order = self._order(standing, engine, lead[rows], rep[rows], t[rows])
@@ -195,12 +217,12 @@ class Recommender:
         codes, ids = sides
         # Codes are in the order of ids, so they break ties as ids do.
         best = order.best(codes[rows], len(rows))
-        return Ranking(ranked, ids[codes], refused, rows, order, best, standing, self.now)
+        return Ranking(ranked, ids[codes], refused, rows, order, best, standing, now)
 
     def answer(self, ranking: Ranking, k: int, *, reasons: bool = False) -> Answer:
         """The first k of a ranking, as advice."""
         order, best = ranking.order, ranking.best[:k]
-        said = self._reasons(order, best) if reasons else [[] for _ in best]
+        said = self._reasons(order, best, ranking.now) if reasons else [[] for _ in best]
         items = [
             {
                 "rank": place + 1, ranking.ranked: str(ranking.ids[ranking.rows[i]]), "offer_id": None,
@@ -209,7 +231,7 @@ class Recommender:
             }
             for place, i in enumerate(best.tolist())
         ]  # fmt: skip
-        return self._said(ranking.standing, order.rung, order.reason) | {
+        return self._said(ranking.standing, order.rung, order.reason, ranking.now) | {
             "decision_id": None, "advice_only": True, "candidates": len(ranking.refused),
             "refused": ranking.counted, "scored": len(ranking.rows), "items": items,
         }  # fmt: skip
@@ -274,7 +296,7 @@ class Recommender:
         value = expected_value(said.p_accept, said.p_convert, amount, worth)
         return Order(said.score, said.p_accept, said.p_convert, value, standing.rung, standing.reason, matrix, product)
 
-    def _reasons(self, order: Order, rows: np.ndarray) -> list[list[Answer]]:
+    def _reasons(self, order: Order, rows: np.ndarray, now: int) -> list[list[Answer]]:
         """Why, for the rows that are shown; a row that no model scored has none."""
         said: list[list[Answer]] = [[] for _ in rows]
         product, matrix = order.product, order.matrix
@@ -282,7 +304,7 @@ class Recommender:
         if product is None or matrix is None or not len(scored):
             return said
         shown = matrix.take(rows[scored])
-        facts = [self._facts(str(lead), str(rep)) for lead, rep in zip(shown.lead_id, shown.rep_id, strict=True)]
+        facts = [self._facts(str(lead), str(rep), now) for lead, rep in zip(shown.lead_id, shown.rep_id, strict=True)]
         try:
             explained = explain(product, shown, facts)
         except Exception:
@@ -292,13 +314,13 @@ class Recommender:
             said[place] = [{"feature": r.feature, "effect": r.effect, "text": r.text} for r in reasons]
         return said
 
-    def _facts(self, lead_id: str, rep_id: str) -> dict[str, str | None]:
+    def _facts(self, lead_id: str, rep_id: str, now: int) -> dict[str, str | None]:
         """What a person calls the parts of a pair."""
         book = self.book
         lead, rep = np.array([book.lead_index.code(lead_id)]), book.rep_index.code(rep_id)
-        now = np.array([self.now])
-        account, contact = int(book.account_of(lead, now)[0]), book.leads.contact[lead]
-        title = int(book.contacts.title.read(contact, now, latest=True)[0])
+        t = np.array([now])
+        account, contact = int(book.account_of(lead, t)[0]), book.leads.contact[lead]
+        title = int(book.contacts.title.read(contact, t, latest=True)[0])
         solution = int(book.leads.solution[lead[0]])
         return {
             "account": book.accounts.name[account] if account >= 0 else None,
@@ -310,10 +332,10 @@ class Recommender:
 
     # -- what every answer names ------------------------------------------------------------------------------------
 
-    def _said(self, standing: Standing, rung: str, reason: str | None) -> Answer:
+    def _said(self, standing: Standing, rung: str, reason: str | None, now: int) -> Answer:
         by_model = rung not in (OWNER_TERRITORY, HASH)
         return {
-            "as_of": iso(self.now), "policy": "champion" if rung == "champion" else "fallback", "rung": rung,
+            "as_of": iso(now), "policy": "champion" if rung == "champion" else "fallback", "rung": rung,
             "degraded": reason is not None, "degraded_reason": reason,
             "model_version": standing.version if by_model else None, "feature_version": FEATURE_VERSION,
         }  # fmt: skip
@@ -323,14 +345,15 @@ class Recommender:
         standing, release = self.standing, self.standing.release
         card = standing.product.card if standing.product else {}
         shown = ("recipe", "heads", "rounds", "rows", "behaviour", "about", "lightgbm")
-        return self._said(standing, standing.rung, standing.reason) | {
+        now = self.now
+        return self._said(standing, standing.rung, standing.reason, now) | {
             "revision": release.revision if release else None,
             "content_hash": standing.product.content_hash if standing.product else None,
             "market_fingerprint": self.config.market_fingerprint,
             "promoted_at": release.promoted_at.strftime("%Y-%m-%dT%H:%M:%SZ") if release else None,
             "reason": release.reason if release else None, "forced": bool(release and release.forced),
             "gate": dict(release.gate) if release else {}, "card": {k: card[k] for k in shown if k in card},
-            "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self.open_leads),
+            "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self._open_at(now)),
         }  # fmt: skip
 
 

@@ -54,9 +54,13 @@ def test_what_was_touched_last_counts_and_nothing_before_the_number(ledger: Ledg
 
 
 def test_a_change_that_breaks_off_leaves_no_number(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError), changing(ledger) as change:
-        change.touch("touches", ["T1"])
-        raise RuntimeError
+    def half() -> None:
+        with changing(ledger) as change:
+            change.touch("touches", ["T1"])
+            raise RuntimeError("half of it")
+
+    with pytest.raises(RuntimeError, match="half of it"):
+        half()
     with ledger.reading() as connection:
         assert seq_of(connection) == 0
         assert not changed_since(connection, 0).rows
