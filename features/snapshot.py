@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from features.contracts import as_frame, check
 from features.errors import Breach, TableError, UsageError
 from features.fingerprint import fingerprint
+from features.formula import TEXTS, mark
 from features.oddities import oddities
 from features.schema import TABLES, Kind
 from features.source import Source, read_source
@@ -110,7 +111,8 @@ def latest_fact(tables: Mapping[str, pa.Table]) -> pd.Timestamp:
 def write_snapshot(tables: Mapping[str, pd.DataFrame], folder: Path, *, format: Literal["csv", "parquet"]) -> None:
     """Write tables to `folder`, one file each, so that reading them back gives the same.
 
-    Columns that are empty throughout are written all the same: a column that is there and empty says so.
+    Columns that are empty throughout are written all the same: a column that is there and empty says so. In CSV, text
+    that a spreadsheet would run as a formula has a quote before it, which reading takes off again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in tables.items():
@@ -147,6 +149,8 @@ def _write_csv(name: str, frame: pd.DataFrame, path: Path) -> None:
 
 
 def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
+    if kind in TEXTS:
+        return pd.Series(mark(pa.array(values.astype("str"))).to_pandas(), dtype="str")
     if _dated(values):
         instants = _instants(values)
         if bool((values.dt.floor("s") == values)[values.notna()].all()):
@@ -154,9 +158,7 @@ def _as_text(values: pd.Series, kind: Kind) -> pd.Series:
         return pd.Series(pc.strftime(instants, "%Y-%m-%dT%H:%M:%SZ").to_pandas(), dtype="str")
     if kind is Kind.FLAG:
         return pd.Series(values.astype("boolean").astype("str").str.lower())
-    if values.dtype.kind == "f":
-        return pd.Series(values.map(shortest, na_action="ignore"), dtype="str")
-    return pd.Series(values.astype("str"))
+    return pd.Series(values.map(shortest, na_action="ignore"), dtype="str")
 
 
 def shortest(number: float) -> str:

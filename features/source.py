@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from features.contracts import close_match
 from features.csv_text import HEADER, RawTable, read_csv
 from features.errors import Breach, TableError, UsageError
+from features.formula import unmark
 from features.schema import TABLES
 from features.sql import reading_engine, see_one_state
 
@@ -84,7 +85,7 @@ def read_file(path: Path, name: str) -> RawTable:
 def read_folder(folder: Path) -> Source:
     """Every table's file in the folder. Files that are no table of ours are named in a warning."""
     files = data_files(folder)
-    tables = {stem: read_file(path, stem) for stem, path in files.items() if stem in TABLES}
+    tables = {stem: _read_ours(path, stem) for stem, path in files.items() if stem in TABLES}
     strangers = [p.name for stem, p in files.items() if stem not in TABLES]
     strangers += [
         p.name
@@ -92,6 +93,11 @@ def read_folder(folder: Path) -> Source:
         if p.name not in {f.name for f in files.values()} and not p.name.startswith(".") and _looks_like_data(p)
     ]
     return Source(tables, [_stranger(name, tables) for name in strangers])
+
+
+def _read_ours(path: Path, name: str) -> RawTable:
+    table = read_file(path, name)
+    return unmark(table) if path.suffix.lower() == ".csv" else table
 
 
 def _looks_like_data(path: Path) -> bool:
@@ -157,13 +163,14 @@ def _named(connection: sa.Connection) -> dict[str, set[str]]:
 
 
 def _without_unfilled(tables: dict[str, RawTable], named: dict[str, set[str]]) -> dict[str, RawTable]:
-    """The tables without the columns that no source had and nothing has filled since."""
+    """The tables without the columns that no source had and nothing has filled since; what must be there, is."""
     kept = {}
     for name, raw in tables.items():
+        always = {c.name for c in TABLES[name].columns if c.required and TABLES[name].required}
         filled = [
             c
             for c in raw.cells.column_names
-            if c in named.get(name, ()) or raw.cells[c].null_count < raw.cells.num_rows
+            if c in named.get(name, ()) or c in always or raw.cells[c].null_count < raw.cells.num_rows
         ]
         if filled:
             kept[name] = RawTable(name, raw.cells.select(filled), raw.origin)

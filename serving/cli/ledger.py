@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ from serving.cli.options import (
     FormatOption,
     HomeOption,
     MappingOption,
+    UnreadConfigOption,
     config_at,
     say,
     snapshot_of,
@@ -63,6 +66,42 @@ def load(
     say(f"Change {done.seq}; {done.held:,} leads are held by an open or accepted offer.")
     if done.doubled:
         say(f"Of {done.doubled:,} leads more than one offer is open or accepted: the latest holds each.")
+
+
+class FileFormat(StrEnum):
+    """How tables are written."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+def export(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    format_of: Annotated[FileFormat, typer.Option("--format-of", help="Of the tables' files.")] = FileFormat.csv,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Write the CRM tables out of the ledger, as a folder that `load` and every --data take again.
+
+    OUT/record holds decisions and events, always as CSV. In CSV, text that a
+    spreadsheet would run as a formula gets a quote before it; `load` takes it off.
+
+    \b
+    Examples
+      callsheet export --out crm-today
+      callsheet export --out crm-today --format-of parquet
+    """
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.ledger.export import export as write
+
+    ledger = Ledger.open(db, home)
+    try:
+        rows = write(ledger, out, form=format_of.value)
+    finally:
+        ledger.close()
+    listing.show([{"table": name, "rows": count} for name, count in rows.items()], ("table", "rows"), format=format)
+    say(f"Written to {out}.")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
@@ -16,14 +17,17 @@ from features import reading as how
 from features.config import Config
 from features.errors import UsageError
 from features.schema import TABLES, Kind
-from features.snapshot import read_snapshot, write_snapshot
+from features.snapshot import _as_text, read_snapshot, write_snapshot
 from tests.features.crm_files import FILES, read, write
 
 WHEN = "2025-01-01T00:00:00Z"
 
 # --- import(export(x)) == x ---
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=12)
+plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=12)
+#: What a spreadsheet would run, and what looks as if we had kept it from doing so.
+formula = st.from_regex(r"\A'{0,2}[=+\-@\t\r\n][a-z(]{0,3}\Z")
+text = plain | formula
 instants = st.integers(-(10**15), 4 * 10**15).map(lambda us: pd.Timestamp(us, unit="us", tz="UTC"))
 numbers = st.floats(0, 1e9, allow_nan=False).map(lambda x: x + 0.0)
 
@@ -91,6 +95,29 @@ def test_what_is_written_reads_back_the_same(
     snapshot = read_snapshot(str(folder))
     for name, frame in whole(tables).items():
         pd.testing.assert_frame_equal(snapshot.tables[name], frame)
+
+
+@given(cell=text)
+def test_no_cell_of_a_csv_file_is_run_as_a_formula(tmp_path_factory: pytest.TempPathFactory, cell: str) -> None:
+    folder = tmp_path_factory.mktemp("formula")
+    row = {"rep_id": cell, "name": cell, "role": "inside", "regions": cell, "weekly_capacity": 5.0}
+    frame = pd.DataFrame(
+        {c.name: pd.Series([row.get(c.name)], dtype=DTYPES.get(c.kind, "str")) for c in TABLES["reps"].columns}
+    )
+    write_snapshot({"reps": frame}, folder, format="csv")
+    with (folder / "reps.csv").open(newline="", encoding="utf-8") as file:
+        written = list(csv.reader(file))[1]
+    assert not [c for c in written if c.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+    assert "5" in written
+
+
+def test_a_number_below_zero_is_no_formula() -> None:
+    assert _as_text(pd.Series([-5.0, 2.5]), Kind.NUMBER).tolist() == ["-5", "2.5"]
+
+
+def test_a_quote_before_what_is_no_formula_stays(tmp_path: Path) -> None:
+    snapshot = read(tmp_path, reps="rep_id,name,role\nR1,'Ada,inside\nR2,'=Ben,inside\n")
+    assert snapshot.tables["reps"]["name"].tolist() == ["'Ada", "=Ben"]
 
 
 def test_tables_have_all_columns_of_their_contract_in_its_types(tmp_path: Path) -> None:
