@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.errors import CallsheetError
 from training.blocks import day_of
 from training.monitor.charts import nearest
 from training.monitor.compare import Moved
-from training.monitor.judgement import REMEDY
 from training.monitor.watch import Monitored
 
 MARKS = {
@@ -45,10 +45,8 @@ def show_monitored(seen: Monitored, screen: Console) -> None:
     because = "; ".join(one.check for one in seen.judgement.reasons)
     if because:
         screen.print(Text(f"Because of: {because}."))
-    elif seen.judgement.silent:
-        screen.print(Text("Nothing could be judged: too few offers. That is no clean bill of health.", style="yellow"))
-    if advice != "keep":
-        screen.print(Text(REMEDY[advice].replace("`", "")))
+    if not seen.judgement.healthy:
+        screen.print(Text(seen.judgement.remedy.replace("`", ""), style="yellow"))
     screen.print(Text(f"recommendation: {advice}", style=COLOURS[advice]))
 
 
@@ -65,8 +63,13 @@ def rows(seen: Monitored) -> list[dict[str, object]]:
         }  # fmt: skip
         found.append({"check": f"feature {moved.name}", "state": moved.state, "numbers": numbers})
     advice = seen.judgement.advice
-    found.append({"check": "recommendation", "state": advice, "asks": advice, "text": REMEDY[advice]})
+    found.append({"check": "recommendation", "state": advice, "asks": advice, "text": seen.judgement.remedy})
     return found
+
+
+def refused(error: CallsheetError) -> list[dict[str, object]]:
+    """Data that could not be looked at as the one row of COLUMNS, in place of any recommendation."""
+    return [{"check": "data", "state": "refused", "asks": "mend", "text": str(error)}]
 
 
 def _moved(shown: Sequence[Moved]) -> Table:

@@ -92,13 +92,21 @@ def test_a_refusal_says_why_and_ends_with_1(
     assert "No estimate. The effective sample size is 1.0" in out
 
 
-def test_a_broken_file_is_named_and_nothing_is_printed(
+def test_a_broken_file_is_refused_in_the_same_shape_and_a_missing_one_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], files: tuple[Path, Path]
 ) -> None:
     files[0].write_text(files[0].read_text().replace("r7,", "r6,"))
     code, out, err = _run(monkeypatch, capfd, *files)
-    assert (code, out) == (1, "")
+    assert code == 1
     assert "log.csv.round_id: expected each round once in rows 7, 8" in err
+    said = json.loads(out)
+    assert (said["estimates"], said["effective_sample_size"], said["overlap"]) == ([], None, None)
+    assert "log.csv.round_id: expected each round once in rows 7, 8" in said["refused"]
+    assert said["breaches"][0]["rows"] == [7, 8]
+    code, out, _ = _run(monkeypatch, capfd, *files, "--format", "csv")
+    assert (code, out) == (1, "estimator,value,low,high\n")
+    code, out, _ = _run(monkeypatch, capfd, *files, "--format", "table")
+    assert (code, out.startswith("No estimate. log.csv.round_id")) == (1, True)
     code, out, err = _run(monkeypatch, capfd, files[0].parent / "none.csv", files[1])
     assert (code, out) == (2, "")
     assert "--log" in err

@@ -87,6 +87,20 @@ class Evidence:
             no_value=_refusals(json.loads(run.read(VALUE).read_text())),
         )
 
+    def renewed(self, examples: Examples, now: int) -> Evidence:
+        """The same, with the newest offers of today's data in place of those that the run saw; now: the log's end."""
+        columns, rows = examples.matrix.columns, newest(examples, now)
+        told = (~np.isnan(examples.matrix.values[rows])).mean(axis=0)
+        share = dict(zip(columns, told.tolist(), strict=True))
+        latest = self.known["feature"].map(share).fillna(0.0)  # what this version computes no more is not told
+        return replace(self, known=self.known.assign(latest=latest, latest_rows=len(rows)))
+
+
+def newest(examples: Examples, now: int) -> np.ndarray:
+    """(k,) positions of the newest offers, in which today's data is seen; now: the log's end."""
+    recent = int((examples.offered >= now - LATEST_DAYS * DAY).sum())
+    return np.argsort(-examples.offered, kind="stable")[: max(recent, LATEST_OFFERS)]
+
 
 def _refusals(value: Mapping[str, Any]) -> dict[str, str]:
     """Recipe -> why its conversions were not estimated, of what training.offpolicy.routing wrote down."""
@@ -145,9 +159,7 @@ class Trained:
 
     def _known(self) -> pd.DataFrame:
         examples = self.examples
-        newest = np.argsort(-examples.offered, kind="stable")
-        recent = int((examples.offered >= self.now - LATEST_DAYS * DAY).sum())
-        blocks = {"train": self.final.train.rows, "test": self.rows, "latest": newest[: max(recent, LATEST_OFFERS)]}
+        blocks = {"train": self.final.train.rows, "test": self.rows, "latest": newest(examples, self.now)}
         columns, dropped = examples.matrix.columns, set(self.product.card["recipe"]["drop"])
         table = pd.DataFrame({"feature": columns, "family": [BY_NAME[c].family for c in columns]})
         for name, rows in blocks.items():

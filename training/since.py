@@ -64,17 +64,24 @@ def answered(examples: Examples, now: int, since: int, models: Mapping[str, Says
     )  # fmt: skip
 
 
-def fresh(snapshot: Snapshot, config: Config, product: Product, champion: Product | None) -> Pool:
-    """Today's data as a trial of a model on offers that it has not learned from.
+def todays(snapshot: Snapshot, config: Config) -> tuple[Examples, int]:
+    """The offers of today's data, and until when its log tells of outcomes.
 
-    champion  left out where it was made for other features, or has learned from some of these offers
     Raises    NotEnoughData when there are no offers
     Cost      the features of all offers
     """
     book = Book.of(snapshot, config)
     examples = gather(book, Engine(book, config))
+    return examples, log_end(examples, config, book.now)
+
+
+def fresh(examples: Examples, now: int, product: Product, champion: Product | None) -> Pool:
+    """Today's offers as a trial of a model on those that it has not learned from; now: the log's end.
+
+    champion  left out where it was made for other features, or has learned from some of these offers
+    """
     models: dict[str, Says] = {RANKER: of_product(product), RULES: _rules}
     since = unseen_from(product)
     if champion is not None and champion.contract.columns == examples.matrix.columns and unseen_from(champion) <= since:
         models[CHAMPION] = of_product(champion)
-    return answered(examples, log_end(examples, config, book.now), since, models)
+    return answered(examples, now, since, models)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.errors import TableError
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -141,7 +142,11 @@ def value(
 
     with progress("value") as tick:
         tick("reading")
-        logged, asked = read(log, policy)
+        try:
+            logged, asked = read(log, policy)
+        except TableError as error:
+            _say_refused(error, format)
+            raise
         found = evaluate(logged, asked, seed=seed, replicates=replicates, level=level, tick=tick)
     if format is Format.table:
         show_value(found, listing.console())
@@ -153,6 +158,20 @@ def value(
         if found.refused is not None:
             say(found.refused)
     raise typer.Exit(0 if found.refused is None else 1)
+
+
+def _say_refused(error: TableError, format: Format) -> None:
+    """Files that break their contract, on standard output as any other refusal is; the error ends the command."""
+    from serving import listing
+
+    if format is Format.table:
+        typer.echo(f"No estimate. {error}")
+    elif format is Format.json:
+        breaches = [breach.as_dict() for breach in error.breaches]
+        none: dict[str, object] = {"estimates": [], "effective_sample_size": None, "overlap": None}
+        listing.show_object(none | {"refused": str(error), "breaches": breaches})
+    else:
+        listing.show([], ("estimator", "value", "low", "high"), format=format)
 
 
 def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,

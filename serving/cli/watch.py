@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from features.errors import UsageError
+from features.errors import NotEnoughData, TableError, UsageError
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -41,7 +41,9 @@ def monitor(
     """Hold recent offers against what the model learned from: drift, outcomes, calibration, age; exit 1: act.
 
     Writes a report with charts, and a run in MLflow. The last line on standard
-    output is: recommendation: keep, recalibrate or retrain. Exits 0 for keep.
+    output is: recommendation: keep, recalibrate or retrain. Exits 0 for keep, and 1
+    for the others, where the data stopped or a feature is gone, and where nothing
+    could be judged. Data that cannot be read exit 1, too; the line is then: refused: why.
 
     \b
     Examples
@@ -51,19 +53,26 @@ def monitor(
     """
     settings = config_at(config)
     span = _span(window)
-    known = snapshot_of(data, settings, mapping, as_of)
     from serving import listing
     from serving.ledger import Ledger
     from serving.monitor import look
-    from serving.present_monitor import COLUMNS, rows, show_monitored
+    from serving.present_monitor import COLUMNS, refused, rows, show_monitored
 
-    ledger = Ledger.open(db, home)
     try:
-        looked = look(
-            known, settings, home, ledger, window=span, version=model, asked=as_of is not None, out=out, source=data
-        )
-    finally:
-        ledger.close()
+        known = snapshot_of(data, settings, mapping, as_of)
+        ledger = Ledger.open(db, home)
+        try:
+            looked = look(
+                known, settings, home, ledger, window=span, version=model, asked=as_of is not None, out=out, source=data
+            )
+        finally:
+            ledger.close()
+    except (TableError, NotEnoughData) as error:
+        if format is Format.table:
+            typer.echo(f"refused: {error}")
+        else:
+            listing.show(refused(error), COLUMNS, format=format)
+        raise
     if looked.told:
         say(looked.told)
     say(f"The report is {looked.report}, its run {looked.run_id}.")
@@ -71,7 +80,7 @@ def monitor(
         show_monitored(looked.seen, listing.console())
     else:
         listing.show(rows(looked.seen), COLUMNS, format=format)
-    raise typer.Exit(0 if looked.seen.judgement.advice == "keep" else 1)
+    raise typer.Exit(0 if looked.seen.judgement.healthy else 1)
 
 
 def _span(text: str) -> int:

@@ -91,7 +91,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
 
 
 def test_the_whole_command(run: Run, trained: Trained) -> None:
-    """Too few offers to judge by, which is no alarm: keep, and 0; the page stands alone, the run tells the same."""
+    """Enough offers since the cut to judge some of it by: keep, and 0; page and run tell the same."""
     ran = run(*trained.common, "--as-of", "2026-06-02")
     assert ran.code == 0, ran.err
     assert ran.out.splitlines()[-1] == "recommendation: keep"
@@ -112,6 +112,7 @@ def test_the_whole_command(run: Run, trained: Trained) -> None:
     version = store.version("1")
     tags = made.data.tags
     assert (tags["kind"], tags["model_version"], tags["recommendation"]) == ("monitor", "1", "keep")
+    assert tags["healthy"] == "yes"
     assert tags["model_run"] == version.run_id
     assert tags["mlflow.note.content"].startswith("**keep**")
     assert "below 500 chance looks like drift" in tags["mlflow.note.content"]
@@ -130,7 +131,7 @@ def test_where_there_are_enough_offers_features_are_judged_and_listed(run: Run, 
     ran = run(*trained.common, "--as-of", "2026-06-02", "--window", "13w", "--format", "json", "--out", "wide.html")
     rows = json.loads(ran.out)
     assert rows[-1]["check"] == "recommendation"
-    assert ran.code == (0 if rows[-1]["state"] == "keep" else 1)
+    assert ran.code == (0 if all(row["asks"] in (None, "keep") for row in rows) else 1)
     by = {row["check"]: row for row in rows}
     assert by["features"]["numbers"]["judged"] > 50
     assert by["feature level"]["numbers"]["limit"] >= 0.2
@@ -174,6 +175,51 @@ def test_wrong_usage_ends_with_2_and_names_it(run: Run, trained: Trained, more: 
     ran = run(*trained.common, *more)
     assert (ran.code, ran.out) == (2, "")
     assert names in ran.err
+
+
+def test_where_nothing_could_be_judged_it_is_said_and_ends_with_1(run: Run, trained: Trained) -> None:
+    ran = run(*trained.common, "--as-of", "2026-04-07", "--out", "silent.html")
+    assert ran.code == 1, ran.out
+    assert "Nothing could be judged" in ran.out
+    assert ran.out.splitlines()[-1] == "recommendation: keep"
+    assert "Nothing could be judged" in Path("silent.html").read_text()
+    rows = json.loads(run(*trained.common, "--as-of", "2026-04-07", "--format", "json").out)
+    assert "Nothing could be judged" in rows[-1]["text"]
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv"])
+def test_data_that_are_refused_say_so_where_a_recommendation_would_stand(
+    run: Run, trained: Trained, tmp_path: Path, format: str
+) -> None:
+    broken = tmp_path / "crm"
+    shutil.copytree(trained.crm, broken)
+    leads = pd.read_csv(broken / "leads.csv", dtype=str, keep_default_na=False)
+    leads.loc[3, "created_at"] = "yesterday"
+    leads.to_csv(broken / "leads.csv", index=False)
+    ran = run("--data", str(broken), *trained.common[2:], "--format", format)
+    assert ran.code == 1
+    assert "recommendation" not in ran.out
+    assert "leads.created_at" in ran.err
+    if format == "table":
+        assert ran.out.startswith("refused: leads.created_at: expected")
+    else:
+        (row,) = json.loads(ran.out) if format == "json" else csv.DictReader(io.StringIO(ran.out))
+        assert (row["check"], row["state"]) == ("data", "refused")
+        assert "leads.created_at" in row["text"]
+
+
+def test_a_log_without_offers_is_refused_and_a_feed_that_stopped_ends_with_1(
+    run: Run, trained: Trained, tmp_path: Path
+) -> None:
+    empty = tmp_path / "crm"
+    shutil.copytree(trained.crm, empty)
+    header = (empty / "offers.csv").read_text().splitlines()[0]
+    (empty / "offers.csv").write_text(f"{header}\n")
+    ran = run("--data", str(empty), *trained.common[2:])
+    assert (ran.code, ran.out.startswith("refused: There are no offers")) == (1, True)
+    old = run(*trained.common, "--window", "13w")
+    assert old.code == 1
+    assert "Because of: data age" in old.out
 
 
 def test_nothing_trained_is_nothing_to_look_at(run: Run, trained: Trained, tmp_path: Path) -> None:

@@ -293,6 +293,18 @@ def test_the_gate_writes_its_verdict_down(trained: Trained) -> None:
     assert tags["gate_reason"] == verdict.reason
 
 
+def test_with_todays_data_the_gate_looks_for_features_in_it_and_not_in_what_the_run_saw(trained: Trained) -> None:
+    def complete(snapshot: Snapshot | None) -> bool:
+        verdict = judge(trained.home, trained.result.run_id, trained.config, snapshot=snapshot)
+        return next(check for check in verdict.checks if check.name == "features_complete").passed
+
+    tables = dict(trained.snapshot.tables)
+    tables["meetings"] = tables["meetings"].iloc[:0]
+    assert complete(None)
+    assert complete(trained.snapshot)
+    assert not complete(replace(trained.snapshot, tables=tables))
+
+
 def test_where_everyone_accepts_p_accept_is_absent_and_the_gate_says_so(
     crm: tuple[Snapshot, Config], tmp_path: Path
 ) -> None:

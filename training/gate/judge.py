@@ -24,7 +24,7 @@ from training.gate.probabilities import calibrated
 from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
 from training.gate.slices import slices_held
 from training.pool import ARTIFACT, Pool
-from training.since import fresh
+from training.since import fresh, todays
 from training.tracking import MODEL, Run, Store
 
 #: What a challenger must pass.
@@ -40,7 +40,8 @@ def judge(
     """Judge the model that a run registered, write the verdict to the run and the version, and return it.
 
     serving   the model that serves now, which it would replace; None: the rules serve
-    snapshot  data in which offers may have been answered since the model's cut; None: what the run left is enough
+    snapshot  today's data: offers may have been answered since the model's cut, and a source may have stopped; None:
+              what the run left is enough
     Raises   UsageError when there is no such run or it registered nothing
     Source   a model must earn its place, the first one too (README, what it promises)
     """
@@ -52,8 +53,11 @@ def judge(
         metrics=store.client.get_run(run_id).data.metrics, evidence=Evidence.read(run),
         version=version, folder=store.product_folder(version.version), config=config, serving=serving,
     )  # fmt: skip
-    if snapshot is not None and isinstance(case.artefact, Product):
-        case = replace(case, fresh=fresh(snapshot, config, case.artefact, serving.product if serving else None))
+    if snapshot is not None:
+        examples, now = todays(snapshot, config)
+        case = replace(case, evidence=case.evidence.renewed(examples, now))
+        if isinstance(case.artefact, Product):
+            case = replace(case, fresh=fresh(examples, now, case.artefact, serving.product if serving else None))
     verdict = weigh(case)
     _write_down(store, run, verdict)
     return verdict

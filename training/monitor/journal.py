@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mlflow.entities import LoggedModelInput
 
 from training.blocks import day_of
-from training.monitor.judgement import REMEDY, finite
+from training.monitor.judgement import finite
 from training.monitor.watch import Monitored
 from training.origin import without_secrets
 from training.tracking import MODEL, Store
@@ -24,6 +24,7 @@ def write_run(store: Store, seen: Monitored, html: str, charts: Mapping[str, Fig
     advice, version = seen.judgement.advice, seen.watched.version
     name = f"Monitor of model {version}, {start} to {end}: {advice}"
     tags = {"kind": "monitor", "model_version": version, "model_run": seen.watched.run_id, "recommendation": advice}
+    tags["healthy"] = "yes" if seen.judgement.healthy else "no"
     with store.run(name, note(seen), tags) as run:
         run.params(
             {
@@ -45,7 +46,7 @@ def write_run(store: Store, seen: Monitored, html: str, charts: Mapping[str, Fig
 def note(seen: Monitored) -> str:
     """The run's page (Markdown): the advice, why, and every check."""
     judged = seen.judgement
-    lines = [f"**{judged.advice}**. {REMEDY[judged.advice]}", ""]
+    lines = [f"**{judged.advice}**. {judged.remedy}", ""]
     lines += [f"- **{one.check}**: {one.text}" for one in judged.reasons]
     lines += ["", "| | check | what it saw |", "|---|---|---|"]
     lines += [f"| {one.state} | {one.check} | {one.text.replace('|', '/')} |" for one in judged.findings]
@@ -69,7 +70,8 @@ def findings_text(seen: Monitored) -> str:
         }
         for one in seen.compared.features
     ]  # fmt: skip
-    said = {"recommendation": seen.judgement.advice, "findings": findings, "features": features}
+    judged = seen.judgement
+    said = {"recommendation": judged.advice, "healthy": judged.healthy, "findings": findings, "features": features}
     return json.dumps(said, indent=1, allow_nan=False)
 
 

@@ -17,6 +17,8 @@ from training.monitor.recent import Recent
 from training.monitor.reference import HEADS, WEEK, Head, Reference, ripened
 
 Advice = Literal["keep", "recalibrate", "retrain"]
+#: What one check asks for; mend: a source of the data, for which no training is the cure.
+Asks = Literal["keep", "recalibrate", "retrain", "mend"]
 State = Literal["ok", "alarm", "watch", "not judged"]
 Number = float | int | None
 
@@ -42,7 +44,7 @@ class Finding:
     state: State
     text: str
     numbers: Mapping[str, Number]
-    asks: Advice = "keep"
+    asks: Asks = "keep"
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,27 @@ class Judgement:
 
     @property
     def reasons(self) -> tuple[Finding, ...]:
-        """The findings that ask for something, what asks for most first."""
+        """The findings that ask for something, broken data first, for they put all the rest in doubt."""
         asking = [f for f in self.findings if f.asks != "keep"]
-        return tuple(sorted(asking, key=lambda f: f.asks != "retrain"))
+        return tuple(sorted(asking, key=lambda f: ("mend", "retrain", "recalibrate").index(f.asks)))
 
     @property
     def silent(self) -> bool:
         """Whether there was too little to judge anything by."""
         judged = ("features", "accept rate", "convert rate", "accept calibration", "convert calibration")
         return all(f.state == "not judged" for f in self.findings if f.check in judged)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nobody needs to look: nothing is asked for, and something could be judged."""
+        return not self.reasons and not self.silent
+
+    @property
+    def remedy(self) -> str:
+        """What to do, the data first."""
+        said = [MEND] if any(f.asks == "mend" for f in self.findings) else []
+        said += [SILENT] if self.silent else []
+        return " ".join([*said, REMEDY[self.advice]] if self.advice != "keep" or not said else said)
 
 
 def judge(case: Case) -> Judgement:
@@ -89,7 +103,10 @@ def judge(case: Case) -> Judgement:
 
 
 def features(case: Case) -> list[Finding]:
-    """Drift of features that carry weight; one that nobody's score hangs on is told and no more."""
+    """Drift of features that carry weight; one that nobody's score hangs on is told and no more.
+
+    One that is gone is another matter, whatever its weight: columns do not drift to nothing, sources break.
+    """
     compared = case.compared
     judged = [m for m in compared.features if m.state != "not judged"]
     if not judged:
@@ -113,7 +130,12 @@ def features(case: Case) -> list[Finding]:
     said = "; ".join(parts)
     text = f"{said[0].upper()}{said[1:]}. Together they carry {weight:.0%} of the model (limit {WEIGHT:.0%})."
     heavy = weight >= WEIGHT
-    return [Finding("features", "alarm" if heavy else "watch", text, numbers, "retrain" if heavy else "keep")]
+    found = [Finding("features", "alarm" if heavy else "watch", text, numbers, "retrain" if heavy else "keep")]
+    if gone:
+        text = f"Told in training and by no offer of the window: {_named(gone)}. A source broke, or is read no more."
+        lost = {"gone": len(gone), "weight": sum(m.weight for m in gone)}
+        found.append(Finding("features gone", "alarm", text, lost, "mend"))
+    return found
 
 
 def unseen(case: Case) -> list[Finding]:
@@ -262,13 +284,18 @@ def data_age(case: Case) -> list[Finding]:
     ]  # fmt: skip
     said = "; ".join(parts) or "there is no fact at all"
     stale = old is None or old > STALE or since is None or since > STALE
-    more = f" More than {STALE} days: look at the feed first, all that is said here is of then." if stale else ""
-    return [Finding("data age", "watch" if stale else "ok", f"{said[0].upper()}{said[1:]}.{more}", numbers)]
+    more = f" More than {STALE} days: the feed has stopped, and all that is said here is of then." if stale else ""
+    text = f"{said[0].upper()}{said[1:]}.{more}"
+    return [Finding("data age", "alarm" if stale else "ok", text, numbers, "mend" if stale else "keep")]
 
 
 CHECKS: tuple[Callable[[Case], list[Finding]], ...] = (
     features, unseen, rates, sorting, calibration, scores, market, model_age, data_age,
 )  # fmt: skip
+
+#: What to do where data are missing or old, and where nothing could be judged.
+MEND = "Mend the data at their source first: no training brings back what is not told."
+SILENT = "Nothing could be judged: too few offers. That is no clean bill of health; widen --window."
 
 #: What to do, by recommendation.
 REMEDY: dict[Advice, str] = {

@@ -12,7 +12,7 @@ from training.blocks import day_of
 from training.monitor.charts import nearest
 from training.monitor.compare import Moved
 from training.monitor.drift import FALSE_ALARMS, FLOOR, LEAST
-from training.monitor.judgement import OLD, OUTSIDE, REMEDY, STALE, UNSEEN, WEIGHT, Finding
+from training.monitor.judgement import OLD, OUTSIDE, STALE, UNSEEN, WEIGHT, Finding
 from training.monitor.watch import Monitored
 from training.paper import Safe, coded, folded, picture, shell, table
 
@@ -63,7 +63,7 @@ def _advice(seen: Monitored) -> str:
     if judged.reasons:
         why = "<ul>" + "".join(f"<li><b>{escape(f.check)}</b>: {escape(f.text)}</li>" for f in judged.reasons) + "</ul>"
     elif judged.silent:
-        why = "<p>Nothing could be judged: too few offers. That is no clean bill of health.</p>"
+        why = ""
     else:
         why = "<p>Nothing that was judged gives a reason to change it.</p>"
     looks = [f for f in judged.findings if f.state == "watch"]
@@ -71,9 +71,10 @@ def _advice(seen: Monitored) -> str:
     if looks:
         items = "".join(f"<li><b>{escape(f.check)}</b>: {escape(f.text)}</li>" for f in looks)
         look = f"<p>Worth a look, and no reason by itself:</p><ul>{items}</ul>"
+    tone = judged.advice if judged.healthy or judged.advice != "keep" else "recalibrate"  # the colour of a warning
     return (
-        f'<div class="card said {judged.advice}"><b class="word">{judged.advice}</b>{why}'
-        f"<p><b>What to do</b>: {coded(REMEDY[judged.advice])}</p>{look}</div>"
+        f'<div class="card said {tone}"><b class="word">{judged.advice}</b>{why}'
+        f"<p><b>What to do</b>: {coded(judged.remedy)}</p>{look}</div>"
     )
 
 
@@ -141,7 +142,8 @@ def _rules() -> str:
         f"<p>Nothing is judged on fewer than {FLOOR} offers. A PSI's limit is the one that a feature without drift "
         f"passes in one run of {1 / FALSE_ALARMS:,.0f} by chance, over all features together, at these two sizes, "
         f"widened by what the feature did from window to window in training, and never below {LEAST}.</p>"
-        f"<p>Data older than {STALE} days, and a share of {OUTSIDE:.0%} of the offers outside the market, are worth a "
-        "look. After a first release the offers are those that the model chose, so the first months differ by its own "
+        f"<p>Data older than {STALE} days, and a feature that is told no more, are to be mended at their source, "
+        f"whatever is recommended. A share of {OUTSIDE:.0%} of the offers outside the market is worth a look. After a "
+        "first release the offers are those that the model chose, so the first months differ by its own "
         "doing.</p></div>"
     )

@@ -18,6 +18,8 @@ from training.blocks import Block
 from training.evaluate import Predictions
 from training.gate import Verdict, weigh
 from training.gate.case import Case
+from training.gate.features import features_complete
+from training.since import todays
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,22 @@ def test_a_score_that_is_overwritten_after_the_outcome_is_found_out(world: World
     free = RECIPE.but(behaviour=Behaviour(share=1e6))  # it leaks through behaviour, and holding that takes time
     said = failed(weigh(case(leaky, tmp_path / "model", free)))
     assert "behavior_score tells converted with an AUC of" in said["nothing_leaks"]
+
+
+def test_a_source_that_stopped_after_the_training_is_found_out_in_todays_data(world: World, good: Case) -> None:
+    """What the run left knows nothing of it: the meetings were all there when it was trained."""
+    assert features_complete(good).passed
+    whole = replace(good, evidence=good.evidence.renewed(*todays(world.snapshot, world.config)))
+    assert features_complete(whole).passed
+    tables = dict(world.snapshot.tables)
+    tables["meetings"] = tables["meetings"].iloc[:0]
+    stopped = replace(
+        good, evidence=good.evidence.renewed(*todays(replace(world.snapshot, tables=tables), world.config))
+    )
+    seen = features_complete(stopped)
+    assert not seen.passed
+    assert "days_since_meeting" in seen.text
+    assert "in the newest offers" in seen.text
 
 
 def test_a_slow_model_is_refused_with_its_milliseconds(world: World, good: Case, tmp_path: Path) -> None:

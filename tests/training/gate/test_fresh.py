@@ -16,7 +16,7 @@ from training.blocks import final_cut, rolling_cuts
 from training.contestants import CHAMPION, RANKER, RULES
 from training.gate.case import Case
 from training.gate.fresh import answers_since
-from training.since import fresh
+from training.since import fresh, todays
 
 GOOD = Quality(0.65, 0.9)
 
@@ -75,10 +75,11 @@ def test_what_is_tried_was_offered_after_the_cut_and_is_due_and_a_newer_champion
             RECIPE, blocks[0], older.train.labels, blocks[1], older.calibrate.labels, about={"cut": cut}
         )  # fmt: skip
 
+    today = todays(world.snapshot, world.config)
     product, newest = fitted(older.day), fitted(final_cut(examples, world.config, world.now).day)
-    pool = fresh(world.snapshot, world.config, product, product)
+    pool = fresh(*today, product, product)
     due = (examples.offered >= older.at + DAY) & (examples.due <= world.now)
     assert set(pool.offer_id) == set(examples.offer_id[due])
     assert set(pool.said) == {RANKER, RULES, CHAMPION}
-    assert set(fresh(world.snapshot, world.config, product, newest).said) == {RANKER, RULES}
-    assert len(fresh(world.snapshot, world.config, newest, None)) == 0
+    assert set(fresh(*today, product, newest).said) == {RANKER, RULES}
+    assert len(fresh(*today, newest, None)) == 0

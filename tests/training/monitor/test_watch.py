@@ -51,7 +51,7 @@ def test_a_past_that_is_as_it_was_keeps_the_model(world: World) -> None:
     judged = world.judged()
     assert len(world.recent.window) >= FLOOR
     assert (judged.advice, alarms(judged), judged.reasons) == ("keep", set(), ())
-    assert not judged.silent
+    assert (judged.silent, judged.healthy, judged.remedy) == (False, True, "Nothing.")
     for check in ("features", "unseen categories", "accept rate", "convert rate", "accept calibration"):
         assert found(judged, check).state == "ok", found(judged, check).text
 
@@ -108,6 +108,17 @@ def test_a_column_that_vanished_is_named(world: World) -> None:
     assert (moved.state, moved.missing) == ("gone", (0.0, 1.0))
 
 
+def test_a_column_that_vanished_needs_mending_however_little_hangs_on_it(world: World) -> None:
+    numbers = (n for n in world.reference.weights if not np.isnan(world.window_of(n)).any())
+    name = min(numbers, key=lambda n: world.reference.weights[n])
+    judged = world.judged(world.with_feature(name, np.nan))
+    seen = found(judged, "features gone")
+    assert (judged.advice, judged.healthy, seen.state, seen.asks) == ("keep", False, "alarm", "mend")
+    assert name in seen.text
+    assert "A source broke" in seen.text
+    assert judged.reasons == (seen,)
+
+
 def test_below_the_floor_nothing_alarms_whatever_happens(world: World) -> None:
     rows = world.recent.window[-(FLOOR - 1) :]
     broken = replace(world, recent=with_answers(world, np.ones(len(since_cut(world)), bool), since_cut(world)))
@@ -118,6 +129,8 @@ def test_below_the_floor_nothing_alarms_whatever_happens(world: World) -> None:
     judged = world.judged(short)
     assert (judged.advice, alarms(judged)) == ("keep", set())
     assert judged.silent
+    assert not judged.healthy
+    assert judged.remedy.startswith("Nothing could be judged")
     assert "--window 63d would hold enough" not in found(judged, "accept rate").text
     assert "--window 42d would hold enough" in found(judged, "features").text
 
@@ -204,9 +217,13 @@ def test_an_old_model_is_trained_anew_only_when_there_is_something_new(world: Wo
 def test_data_that_stopped_coming_are_said_to_be_old(world: World) -> None:
     judged = world.judged(clock=world.recent.now + 30 * DAY)
     seen = found(judged, "data age")
-    assert (judged.advice, seen.state) == ("keep", "watch")
+    assert (judged.advice, seen.state, seen.asks) == ("keep", "alarm", "mend")
+    assert (judged.healthy, judged.reasons) == (False, (seen,))
     assert "30 days ago" in seen.text
-    assert "look at the feed first" in seen.text
+    assert "the feed has stopped" in seen.text
+    assert "at their source" in judged.remedy
+    fresh = world.judged(clock=world.recent.now + 13 * DAY)
+    assert (fresh.healthy, found(fresh, "data age").state) == (True, "ok")
 
 
 def test_another_served_market_asks_for_a_training(world: World) -> None:
