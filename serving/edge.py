@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
-from starlette.responses import Response
+from pydantic import BaseModel
 
 from features.errors import CallsheetError
+from serving import body
 from serving.actor import LOCAL, Actor
 from serving.credentials import Credentials, Forbidden, Open
+from serving.crowd import Crowd, Quota
 from serving.ledger.idempotency import HEADER, key_of
+from serving.refusal import CODES, INTERNAL, MESSAGES, Turned, envelope
 from serving.routes import ROUTES, Route
-from serving.wire.base import MAX_BODY
-from serving.wire.record import KINDS, without_tag
+from serving.turns import Turn, Turns
 
 log = logging.getLogger(__name__)
 
@@ -33,39 +33,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 16_384
-#: A body of at most MAX_BODY that takes longer is sent by someone who wants to hold the connection.
-BODY_SECONDS: Final = 10.0
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-#: What a status means when BentoML, not we, said no.
-CODES: Final = {
-    400: "input_invalid", 404: "route_unknown", 405: "method_not_allowed", 415: "content_type", 429: "too_many",
-    503: "not_ready", 504: "timeout",
-}  # fmt: skip
-MESSAGES: Final = {
-    400: "The request could not be read.",
-    404: "There is no such route; /docs.json lists them.",
-    429: "Too many requests at once; try again in a moment.",
-    503: "The service is not ready.",
-    504: "The answer took too long.",
-}
-INTERNAL: Final = "Something broke here; it is a fault of ours. The request id finds it in the log."
-
-
-class Turned(CallsheetError):
-    """A request that the edge turns away."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        field: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message, field=field)
-        self.status, self.code, self.headers = status, code, headers or {}
 
 
 @dataclass
@@ -73,6 +41,7 @@ class Passed:
     """What the edge hands on with a request: who asks, the checked body; and what it is told of the answer.
 
     shaped    the answer has its final shape, a refusal too
+    turn      its place among what this worker computes at once
     replayed  it is the one that an earlier request with this idempotency key got
     """
 
@@ -82,23 +51,15 @@ class Passed:
     actor: Actor = LOCAL
     idempotency_key: str | None = None
     replayed: bool = False
+    turn: Turn | None = None
+
+    def working(self) -> AbstractContextManager[None]:
+        """Held while the answer is computed, in the thread that computes it."""
+        return self.turn or nullcontext()
 
 
 #: The request that is being answered, for code that BentoML does not hand it to.
 PASSED: Final[ContextVar[Passed]] = ContextVar("callsheet_passed")
-
-
-def envelope(error: CallsheetError, request_id: str | None = None) -> Response:
-    """An error as every client sees it: {"error": {code, message, field}}."""
-    body = {"error": {"code": error.code, "message": str(error), "field": error.field}}
-    headers = {"x-request-id": request_id} if request_id else {}
-    headers |= getattr(error, "headers", {})
-    if error.status in (429, 503):
-        headers["retry-after"] = "1"
-    if error.status in (408, 413):
-        headers["connection"] = "close"  # what is left of the body is not read
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(content, error.status, headers, media_type="application/json")
 
 
 class Edge:
@@ -108,9 +69,11 @@ class Edge:
     is read.
     """
 
-    def __init__(self, app: App, credentials: Credentials | None = None) -> None:
+    def __init__(self, app: App, credentials: Credentials | None = None, quota: Quota | None = None) -> None:
         self.app = app
         self.credentials = credentials or Open()
+        self.quota = quota or Quota(0)
+        self.crowd, self.turns = Crowd(), Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's events, as ASGI has them."""
@@ -129,20 +92,7 @@ class Edge:
             given = headers.get(b"x-request-id", b"").decode("latin-1")
             if REQUEST_ID.fullmatch(given):
                 passed.request_id = given
-            if not _probe(scope):
-                passed.actor = self.credentials.actor(scope, _text(headers.get(b"authorization")))
-            route = _route(scope)
-            if route.scope is not None and route.scope not in passed.actor.scopes:
-                raise Forbidden(route.scope)
-            if (key := headers.get(HEADER.lower().encode())) is not None:
-                passed.idempotency_key = key_of(str(_text(key)))
-            if route.ask is not None:
-                _accepts(headers)
-                body = await _body(headers, receive)
-                passed.ask = checked(route.ask, body)
-            scope["callsheet"] = passed
-            PASSED.set(passed)
-            await self.app(scope, receive, out)
+            await self._pass(headers, scope, receive, out)
         except CallsheetError as error:
             await self._refuse(error, out, scope, receive)
         except Exception:
@@ -151,6 +101,44 @@ class Edge:
                 raise
             await self._refuse(Turned(500, "internal", INTERNAL), out, scope, receive)
         await out.finish()
+
+    async def _pass(self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, out: _Shaped) -> None:
+        """Let in who may ask, and only as often and as much at once as they may."""
+        if not _probe(scope):
+            actor = out.passed.actor = self.credentials.actor(scope, _text(headers.get(b"authorization")))
+            route = _route(scope)
+            if route.scope not in actor.scopes:
+                raise Forbidden(str(route.scope))
+            self.quota.spend(actor)
+            with self.crowd.inside(actor):
+                await self._ask(route, headers, scope, receive, out)
+        else:
+            _route(scope)
+            await self._hand_on(scope, receive, out)
+
+    async def _ask(
+        self, route: Route, headers: dict[bytes, bytes], scope: Scope, receive: Receive, out: _Shaped
+    ) -> None:
+        """Read and check the question, wait for its turn, and have it answered."""
+        passed = out.passed
+        if (key := headers.get(HEADER.lower().encode())) is not None:
+            passed.idempotency_key = key_of(str(_text(key)))
+        if route.ask is not None:
+            body.accepts(headers)
+            passed.ask = body.checked(route.ask, await body.read(headers, receive, self.crowd))
+        if not route.queued:
+            await self._hand_on(scope, receive, out)
+            return
+        passed.turn = await self.turns.take(passed.actor.name)
+        try:
+            await self._hand_on(scope, receive, out)
+        finally:
+            passed.turn.give_up()
+
+    async def _hand_on(self, scope: Scope, receive: Receive, out: _Shaped) -> None:
+        scope["callsheet"] = out.passed
+        PASSED.set(out.passed)
+        await self.app(scope, receive, out)
 
     async def _refuse(self, error: CallsheetError, out: _Shaped, scope: Scope, receive: Receive) -> None:
         if not out.started:
@@ -220,58 +208,3 @@ def _route(scope: Scope) -> Route:
     if scope["method"] != route.method:
         raise Turned(405, "method_not_allowed", f"{route.path} takes {route.method}.", headers={"allow": route.method})
     return route
-
-
-def _accepts(headers: dict[bytes, bytes]) -> None:
-    media, _, rest = headers.get(b"content-type", b"").partition(b";")
-    charset = rest.strip().lower().replace(b'"', b"")
-    if media.strip().lower() != b"application/json" or charset not in (b"", b"charset=utf-8"):
-        raise Turned(415, "content_type", "Send JSON in UTF-8: content-type: application/json.")
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise Turned(415, "content_encoding", "Send the body uncompressed.")
-
-
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The body, read to its end or to the cap, whichever comes first."""
-    too_large = Turned(413, "body_too_large", f"A body holds at most {MAX_BODY:,} bytes.")
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length[:20]) > MAX_BODY:
-        raise too_large
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Turned(400, "body_incomplete", "The connection ended before the body did.")
-                part = message.get("body", b"")
-                size += len(part)
-                if size > MAX_BODY:
-                    raise too_large
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise Turned(408, "body_timeout", f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
-
-
-def checked(model: type[BaseModel], body: bytes) -> BaseModel:
-    """The body as a payload. Raises Turned (400), naming the first field that is wrong but never its value."""
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            raise Turned(400, "json_invalid", "The body is no JSON, or nested too deeply.") from None
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        place, message = without_tag(first["loc"]), first["msg"].removeprefix("Value error, ")
-        if first["type"].startswith("union_tag"):  # pydantic's own words would repeat what was sent
-            place, message = (*place, "kind"), f"One of {', '.join(KINDS)}"
-        raise Turned(400, "input_invalid", f"{message}{more}.", field=_path(place)) from None
-
-
-def _path(place: tuple[int | str, ...]) -> str | None:
-    """("pairs", 3, "lead_id") as pairs[3].lead_id."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-    return text[:200] or None

@@ -33,6 +33,7 @@ MEANINGS = {
     409: "Commits need the ledger; on a snapshot answers are advice.",
     413: "The body is too large.",
     415: "Not JSON in UTF-8.",
+    429: "This credential asks too much at once.",
     431: "The headers are too large.",
     500: "It broke; the request id finds it in the log.",
     503: "Not ready, or too slow; try again.",

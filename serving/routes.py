@@ -26,6 +26,7 @@ class Route:
     answer   the JSON that it gives with 200; None: text of `media`
     errors   the codes of what it may answer instead, by status; what the edge says to anyone is not repeated here
     scope    what a credential must allow; None: anyone may ask
+    queued   it computes, so it waits for its turn; the rest is answered however busy the worker is
     """
 
     path: str
@@ -37,6 +38,7 @@ class Route:
     errors: tuple[tuple[int, tuple[str, ...]], ...] = ()
     tag: str = "Ask"
     scope: str | None = "route"
+    queued: bool = True
 
 
 _ADVICE: Final = (409, ("commit_unavailable",))
@@ -63,15 +65,17 @@ ROUTES: Final[dict[str, Route]] = {
             "/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer,
             scope="read",
         ),
-        Route("/livez", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None),
-        Route("/healthz", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None),
+        Route("/livez", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None, queued=False),
+        Route("/healthz", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None, queued=False),
         Route(
             "/readyz", "GET", "Data and models are loaded; send requests.", media="text/plain", tag="Operate",
-            errors=((503, ("not_ready",)),), scope=None,
+            errors=((503, ("not_ready",)),), scope=None, queued=False,
         ),
-        Route("/metrics", "GET", "Prometheus metrics.", media="text/plain", tag="Operate", scope="operate"),
-        Route("/docs.json", "GET", "This document.", tag="Operate", scope="read"),
-        Route("/schema.json", "GET", "What BentoML's own clients read.", tag="Operate", scope="read"),
+        Route(
+            "/metrics", "GET", "Prometheus metrics.", media="text/plain", tag="Operate", scope="operate", queued=False
+        ),
+        Route("/docs.json", "GET", "This document.", tag="Operate", scope="read", queued=False),
+        Route("/schema.json", "GET", "What BentoML's own clients read.", tag="Operate", scope="read", queued=False),
     )
 }  # fmt: skip
 
@@ -85,7 +89,8 @@ EVERYWHERE: Final[dict[int, tuple[str, ...]]] = {
 WITH_CREDENTIAL: Final[dict[int, tuple[str, ...]]] = {
     401: ("unauthorized",),
     403: ("forbidden",),
-    503: ("credentials_unavailable",),
+    429: ("too_many", "quota_exceeded"),
+    503: ("credentials_unavailable", "overloaded"),
 }
 WITH_BODY: Final[dict[int, tuple[str, ...]]] = {
     400: ("json_invalid", "input_invalid", "body_incomplete", "idempotency_key_invalid"),

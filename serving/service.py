@@ -16,11 +16,14 @@ from starlette.routing import Route
 
 from features.errors import CallsheetError
 from serving.credentials import Keys
-from serving.edge import PASSED, App, Edge, envelope
+from serving.crowd import Quota
+from serving.edge import PASSED, App, Edge
 from serving.instants import micros
 from serving.ledger import Ledger
 from serving.openapi import document
-from serving.settings import Settings, guarded, workers
+from serving.refusal import envelope
+from serving.settings import Settings, guarded, quota, workers
+from serving.turns import RUNNING
 from serving.wire import ask, base, inline
 
 if TYPE_CHECKING:
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 
-#: Requests that one worker computes at once; LightGBM lets go of the interpreter while it predicts.
-THREADS = 4
 #: Seconds after which a request is given up; the routes take milliseconds.
 TIMEOUT = 30
 
@@ -67,7 +68,8 @@ def _route(ask: type[base.Payload], answer: type[base.Answer]) -> Any:
 def _answered(answer: Callable[[], Answer]) -> Response:
     """The answer as JSON; what goes wrong on purpose, in the error envelope."""
     try:
-        return _json(answer())
+        with PASSED.get().working():
+            return _json(answer())
     except CallsheetError as error:
         PASSED.get().shaped = True
         return envelope(error)
@@ -155,14 +157,14 @@ class EdgedService(Service):  # type: ignore[misc]
         settings = Settings.of()
         credentials = Keys(Ledger.open(settings.db, settings.home), guarded=guarded())
         credentials.start()
-        return Edge(super().to_asgi(is_main=is_main), credentials)
+        return Edge(super().to_asgi(is_main=is_main), credentials, Quota(quota()))
 
 
 callsheet = EdgedService(
     name="callsheet",
     config={
         "workers": workers(),
-        "threads": THREADS,
+        "threads": RUNNING,
         "traffic": {"timeout": TIMEOUT},
         "http": {"host": "127.0.0.1", "port": 3000},
         "logging": {"access": {"enabled": False}},

@@ -13,7 +13,7 @@ from features.errors import UsageError
 
 DATA, CONFIG, HOME, DB = "CALLSHEET_DATA", "CALLSHEET_CONFIG", "CALLSHEET_HOME", "CALLSHEET_DB"
 MAPPING, AS_OF, WORKERS = "CALLSHEET_MAPPING", "CALLSHEET_AS_OF", "CALLSHEET_WORKERS"
-GUARDED = "CALLSHEET_GUARDED"
+GUARDED, QUOTA = "CALLSHEET_GUARDED", "CALLSHEET_QUOTA"
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,15 @@ def workers(environment: Mapping[str, str] = os.environ) -> int:
 def guarded(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a credential is asked for on loopback too, while the ledger has no key: the service is bound wider."""
     return environment.get(GUARDED, "") not in ("", "0")
+
+
+def quota(environment: Mapping[str, str] = os.environ) -> float:
+    """How often a second each credential may ask each worker; 0: no limit. Raises UsageError for what is no number."""
+    said = environment.get(QUOTA) or "200"
+    try:
+        wanted = float(said)
+    except ValueError:
+        wanted = -1.0
+    if not 0 <= wanted <= 1e6:
+        raise UsageError(f"{QUOTA} is a number of requests per second, not {said!r}.", field=QUOTA)
+    return wanted

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import CallsheetError
-from serving.edge import PASSED, Edge, Turned, checked, envelope
+from serving.body import checked
+from serving.edge import PASSED, Edge
+from serving.refusal import Turned, envelope
 from serving.routes import ROUTES
 from serving.wire.base import MAX_BODY, MAX_PAIRS
 from tests.serving.conftest import Service
@@ -294,7 +296,7 @@ def test_an_idempotency_key_is_handed_on_and_a_replay_is_marked(replayed: bool) 
 
 
 def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.edge.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("serving.body.BODY_SECONDS", 0.05)
     events: list[Any] = []
 
     async def stalls() -> dict[str, Any]:

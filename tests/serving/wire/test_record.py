@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from serving.edge import Turned, checked
+from serving.body import checked
 from serving.ledger import answers
+from serving.refusal import Turned
 from serving.wire.record import KINDS, MAX_EVENTS, OWN, RecordAsk, told
 
 AT = "2026-03-02T10:00:00+01:00"

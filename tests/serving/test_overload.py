@@ -1,0 +1,166 @@
+"""The service under clients that are slow, many, or never end: a normal one is answered, and work stays bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import httpx
+import pytest
+
+from serving.edge import Edge
+from serving.turns import RUNNING, WAITING
+from serving.wire.base import MAX_BODY
+from tests.serving.conftest import Crm, Service, make_home, running
+
+POST = b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def http(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        yield client
+
+
+def answer(line: socket.socket) -> bytes:
+    """All that comes until the end of the body; the answers here are small."""
+    line.settimeout(30)
+    got = line.recv(65536)
+    while got and b"\r\n\r\n" not in got:
+        got += line.recv(65536)
+    return got
+
+
+def test_two_hundred_half_sent_bodies_leave_a_normal_client_its_answer(service: Service, http: httpx.Client) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(200):
+            line = open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
+            line.sendall(POST + b'content-length: 1000\r\n\r\n{"pairs": [')
+        assert http.post("/score", json={"pairs": []}).status_code == 200
+        assert http.get("/livez").status_code == 200
+
+
+def test_two_hundred_half_sent_headers_leave_a_normal_client_its_answer(service: Service, http: httpx.Client) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(200):
+            line = open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
+            line.sendall(b"POST /score HTTP/1.1\r\nhost: x\r\nx-long: ")
+        assert http.post("/score", json={"pairs": []}).status_code == 200
+
+
+def test_many_at_once_are_answered_or_told_to_wait_and_probes_are_not_held_up(
+    service: Service, http: httpx.Client
+) -> None:
+    many = 3 * (RUNNING + WAITING)
+    answers: list[httpx.Response] = []
+    probes: list[int] = []
+    start = threading.Barrier(many + 1)
+    body = {"pairs": [{"lead_id": "nobody", "rep_id": "nobody"}] * 4_000}
+
+    def ask() -> None:
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            start.wait()
+            answers.append(client.post("/score", json=body))
+
+    threads = [threading.Thread(target=ask) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    while any(thread.is_alive() for thread in threads):
+        probes.append(http.get("/livez").status_code)
+        time.sleep(0.02)
+    assert len(answers) == many
+    assert set(probes) == {200}
+    for got in answers:
+        assert got.status_code in (404, 503), got.text
+        if got.status_code == 503:
+            assert got.json()["error"]["code"] == "overloaded"
+            assert int(got.headers["retry-after"]) >= 1
+    assert http.post("/score", json={"pairs": []}).status_code == 200
+
+
+def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, tmp_path: Path) -> None:
+    """Its body was half there when SIGTERM came."""
+    home = make_home(crm, tmp_path / "home")
+    with running(crm, home) as service:
+        body = b'{"pairs": []}'
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as line:
+            line.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body[:5])
+            assert httpx.get(f"{service.url}/livez", timeout=30).status_code == 200  # so the line was taken before it
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            line.sendall(body[5:])
+            assert answer(line).startswith(b"HTTP/1.1 200")
+        assert service.process.wait(60) == 0
+
+
+# -- BentoML's own deadline, with the edge before it ------------------------------------------------------------------
+
+
+class Slow:
+    """What the service's methods are to the edge, but slower than their deadline."""
+
+    at_once = most = ended = 0
+    lock = threading.Lock()
+
+
+def slow_service() -> Any:
+    from serving.edge import PASSED
+    from serving.service import _FromEdge
+    from serving.wire import ask
+
+    question = type("Question", (_FromEdge, ask.ScoreAsk), {"__doc__": "", "__module__": __name__})
+
+    class Inner:
+        @bentoml.api(input_spec=question)  # type: ignore[untyped-decorator]
+        def score(self, pairs: list[Any]) -> str:
+            with PASSED.get().working():
+                with Slow.lock:
+                    Slow.at_once += 1
+                    Slow.most = max(Slow.most, Slow.at_once)
+                time.sleep(0.5)
+                with Slow.lock:
+                    Slow.at_once -= 1
+                    Slow.ended += 1
+            return "done"
+
+    return bentoml.Service(
+        name="slow",
+        inner=Inner,
+        config={"threads": RUNNING, "traffic": {"timeout": 0.1}, "metrics": {"enabled": False}},
+    )
+
+
+def test_work_that_outlives_its_deadline_still_counts_until_it_ends() -> None:
+    """BentoML answers 504 and forgets the thread, so that the next one starts beside it: here it waits its turn."""
+
+    async def test() -> list[int]:
+        app = slow_service().to_asgi()
+        edge = Edge(app)
+        async with app.router.lifespan_context(app):
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://x", timeout=60)
+            async with client:
+                asked = [client.post("/score", json={"pairs": []}) for _ in range(4 * RUNNING)]
+                got = [reply.status_code for reply in await asyncio.gather(*asked)]
+                while edge.turns.running:
+                    await asyncio.sleep(0.05)
+        return got
+
+    got = asyncio.run(test())
+    assert set(got) == {503}
+    assert 0 < Slow.most <= RUNNING
+    assert Slow.at_once == 0
+
+
+def test_a_body_is_never_held_beyond_its_cap(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        line.sendall(POST + b"content-length: %d\r\n\r\n" % (MAX_BODY + 1))
+        assert b" 413 " in answer(line)
