@@ -78,6 +78,7 @@ SAYS: dict[str, dict[str, str]] = {
         "timezone": "Of timestamps that carry none; without this key they are refused.",
         "hours": "The working day, for durations in working hours.",
         "sla": "How long a rep has to answer an offer.",
+        "reoffers": "How often a lead goes on to the next rep.",
         "labels": "What counts as success, and how long to wait for it.",
         "blocks": "Lengths of the newest block to learn from, and of those a model is tested on.",
         "value": "What a lead is worth; lists are sorted by it.",
@@ -113,7 +114,12 @@ SAYS: dict[str, dict[str, str]] = {
     },
     "RoleRule": {"statuses": "Accounts of these statuses only.", "segments": "Accounts of these segments only."},
     "Hours": {"days": "Working days.", "from_": "When the day begins.", "to": "When it ends."},
-    "Sla": {"accept": "For every rep.", "by_role": "For reps of a role, instead."},
+    "Sla": {
+        "accept": "For every rep.",
+        "by_role": "For reps of a role, instead.",
+        "by_grade": "For leads of a grade, besides: whichever ends first.",
+    },
+    "Reoffers": {"attempts": "How often a lead is offered again; after that it is unplaced, and says so."},
     "Labels": {"converted": "When an offer has converted.", "won": "When it is won."},
     "Converted": {
         "within": "A new opportunity this soon after the offer.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -114,12 +114,28 @@ class _Calendar:
         day = np.searchsorted(self.done, worked, side="left") - 1
         return self.opens[day] + worked - self.done[day]
 
+    def without(self, away: Sequence[tuple[int, int]]) -> _Calendar:
+        """The calendar of someone who is away in spans [from, until)."""
+        opens, closes = self.opens, self.closes
+        for begins, ends in away:
+            if begins < ends:
+                before, after = np.minimum(closes, begins), np.maximum(opens, ends)
+                opens, closes = np.concatenate([opens, after]), np.concatenate([before, closes])
+                left = np.flatnonzero(opens < closes)
+                left = left[np.argsort(opens[left])]
+                opens, closes = opens[left], closes[left]
+        return self if opens is self.opens else _Calendar(opens, closes, _summed(opens, closes))
 
-def due(start: Instants, duration: Duration, zone: str, country: str | None, hours: Hours) -> Instants:
+
+def due(
+    start: Instants, duration: Duration, zone: str, country: str | None, hours: Hours,
+    away: Sequence[tuple[int, int]] = (),
+) -> Instants:  # fmt: skip
     """When a duration that begins at each start has passed.
 
     start    (n,) int64 microseconds UTC, any order; NAT stays NAT
     zone     IANA name; country: ISO code whose public holidays are not worked, None or an unknown one: no holidays
+    away     spans [from, until), microseconds UTC, in which nobody works; elapsed time runs on through them
     Returns  (n,) int64 microseconds UTC. Working hours run only inside `hours` on working days, by the local clock:
              a working day on which the clocks change lasts as long as it really does.
     Raises   InputError when the zone is unknown.
@@ -134,7 +150,7 @@ def due(start: Instants, duration: Duration, zone: str, country: str | None, hou
     begun = np.where(known, start, start[known][0])
     first, last = _year(int(begun.min())) - 1, _year(int(begun.max())) + 1
     while True:
-        calendar = _calendar(zone, country, hours, first // _SPAN, last // _SPAN)
+        calendar = _calendar(zone, country, hours, first // _SPAN, last // _SPAN).without(away)
         target = calendar.worked(begun) + duration.microseconds
         if target.max() <= calendar.done[-1]:
             return np.where(known, calendar.when(target), NAT)
@@ -208,7 +224,11 @@ def _calendar(zone: str, country: str | None, hours: Hours, first: int, last: in
     days = [day for day in _dates(first, last) if day.weekday() in weekdays and day not in closed]
     opens = np.array([_local(day, start, place) for day in days], np.int64)
     closes = np.array([_local(day, end, place) for day in days], np.int64)
-    return _Calendar(opens, closes, np.concatenate([[0], np.cumsum(closes - opens)[:-1]]).astype(np.int64))
+    return _Calendar(opens, closes, _summed(opens, closes))
+
+
+def _summed(opens: Instants, closes: Instants) -> Instants:
+    return np.concatenate([[0], np.cumsum(closes - opens)[:-1]]).astype(np.int64)
 
 
 @lru_cache(maxsize=256)

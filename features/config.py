@@ -224,14 +224,29 @@ class Reps(Section):
 
 
 class Sla(Section):
-    """How long an offer waits for its answer; wh = working hours of the rep's zone and holidays."""
+    """How long an offer waits for its answer; wh = working hours of the rep's zone, holidays and time off.
+
+    A role's time stands instead of `accept`; of that and the grade's time, the one that ends first counts.
+    """
 
     accept: Span = Duration.parse("16wh")
     by_role: dict[Role, Span] = {}
+    by_grade: dict[Text, Span] = {}
 
     def of(self, role: str) -> Duration:
         """The time that a rep of this role has."""
         return self.by_role.get(role, self.accept)
+
+    def limits(self, role: str, grade: str | None) -> tuple[Duration, ...]:
+        """Every time within which a rep of this role must answer for a lead of this grade."""
+        graded = self.by_grade.get(grade) if grade is not None else None
+        return (self.of(role),) if graded is None else (self.of(role), graded)
+
+
+class Reoffers(Section):
+    """What becomes of a lead whose offer was rejected or ran out: the next best rep gets it, never one who had it."""
+
+    attempts: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
 
 
 class Converted(Section):
@@ -290,6 +305,7 @@ class Config(Section):
     timezone: Zone | None = None
     hours: Hours = Hours()
     sla: Sla = Sla()
+    reoffers: Reoffers = Reoffers()
     labels: Labels = Labels()
     blocks: Blocks = Blocks()
     value: Value = Value()

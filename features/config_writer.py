@@ -51,6 +51,8 @@ unknown: refuse              # a revenue that is missing, a level that can't be 
 # timezone: UTC              # of timestamps that carry none; without this key they are refused
 # hours: {days: [mon, tue, wed, thu, fri], from: 9, to: 17}
 # sla: {accept: 16wh, by_role: {enterprise: 3d}}      # wh = working hours of the rep's zone and holidays
+# sla: {accept: 16wh, by_grade: {A: 4wh}}             # by the lead's grade, besides: whichever ends first
+# reoffers: {attempts: 3}    # how often a lead that was rejected or ran out goes to the next best rep
 # labels: {converted: {within: 90d, forecast_weight: 0.10}, won: {within: 365d}}
 # blocks: {calibrate: 28d, test: 28d}
 # value: {accept: 0, convert: 1, amount: 0}           # what a lead is worth, in the unit of your choice

@@ -49,6 +49,35 @@ def test_due(zone: str, country: str | None, hours: Hours, start: str, duration:
     assert found.tolist() == [at(end, zone)]
 
 
+AWAY = [
+    # zone, country, start, duration, spans away, end (all by the local clock)
+    ("UTC", None, "2026-03-02T09:00", "8wh", [("2026-03-02T12:00", "2026-03-02T13:00")], "2026-03-03T10:00"),
+    ("UTC", None, "2026-03-02T09:00", "8wh", [("2026-03-03T09:00", "2026-03-20T17:00")], "2026-03-02T17:00"),
+    ("UTC", None, "2026-03-02T09:00", "16wh", [("2026-03-03T00:00", "2026-03-05T00:00")], "2026-03-05T17:00"),
+    ("UTC", None, "2026-03-03T15:00", "2wh", [("2026-03-02T00:00", "2026-03-07T00:00")], "2026-03-09T11:00"),
+    ("UTC", None, "2026-03-02T16:00", "2wh", [("2026-03-02T18:00", "2026-03-03T08:00")], "2026-03-03T10:00"),
+    (
+        "UTC", None, "2026-03-02T16:00", "3wh",
+        [("2026-03-03T09:00", "2026-03-03T10:00"), ("2026-03-03T09:30", "2026-03-03T11:00")], "2026-03-03T13:00",
+    ),
+    # the 13th is a Wednesday, the 14th Ascension Day, and the rep is away on Friday
+    (BERLIN, "DE", "2026-05-13T16:00", "2wh", [("2026-05-15T00:00", "2026-05-16T00:00")], "2026-05-18T10:00"),
+    # away over the Monday after the clocks went forward
+    (BERLIN, "DE", "2026-03-27T16:00", "2wh", [("2026-03-30T00:00", "2026-03-31T00:00")], "2026-03-31T10:00"),
+    ("UTC", None, "2026-03-02T16:00", "24h", [("2026-03-02T17:00", "2026-03-20T00:00")], "2026-03-03T16:00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("zone", "country", "start", "duration", "away", "end"), AWAY, ids=[str(r[2:]) for r in AWAY])
+def test_working_hours_stand_still_while_someone_is_away(
+    zone: str, country: str | None, start: str, duration: str, away: list[tuple[str, str]], end: str
+) -> None:
+    spans = [(at(begins, zone), at(ends, zone)) for begins, ends in away]
+    for given_in in (spans, spans[::-1]):
+        found = due(np.array([at(start, zone)]), Duration.parse(duration), zone, country, Hours(), given_in)
+        assert found.tolist() == [at(end, zone)]
+
+
 def test_many_starts_are_each_start_alone_and_none_stays_none() -> None:
     rng = np.random.default_rng(7)
     starts = rng.integers(at("2019-12-20T00:00"), at("2041-01-10T00:00"), 500)

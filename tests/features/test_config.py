@@ -115,6 +115,10 @@ REFUSED = [
     (SMALL + "hours: {fro: 8}", "hours.fro", "Allowed: days, from, to"),
     (SMALL + "sla: {accept: 16 hours}", "sla.accept", "16wh (working hours)"),
     (SMALL + "sla: 4", "sla", "Allowed keys: accept, by_role"),
+    (SMALL + "sla: {by_grade: {A: soon}}", "sla.by_grade.A", "16wh (working hours)"),
+    (SMALL + "reoffers: {attempts: 2.5}", "reoffers.attempts", "integer"),
+    (SMALL + "reoffers: {attempts: -1}", "reoffers.attempts", "greater than or equal to 0"),
+    (SMALL + "reoffers: {tries: 1}", "reoffers.tries", "Allowed: attempts"),
     (SMALL + "labels: {won: {within: 8wh}}", "labels.won.within", "elapsed time"),
     (SMALL + "labels: {converted: {forecast_weight: 10}}", "labels.converted.forecast_weight", "less than or"),
     (SMALL + "value: {convert: 0}", "value", "all 0"),
@@ -124,6 +128,14 @@ REFUSED = [
     ("- a", None, "keys and values"),
     ("markets: [", None, "line 1"),
 ]  # fmt: skip
+
+
+def test_a_grade_limits_besides_the_role() -> None:
+    sla = read_config(SMALL + "sla: {by_role: {enterprise: 3d}, by_grade: {A: 4wh, 1: 1wh}}").sla
+    assert [str(limit) for limit in sla.limits("enterprise", "A")] == ["3d", "4wh"]
+    assert [str(limit) for limit in sla.limits("inside", "B")] == ["16wh"]
+    assert [str(limit) for limit in sla.limits("inside", "1")] == ["16wh", "1wh"]
+    assert [str(limit) for limit in sla.limits("inside", None)] == ["16wh"]
 
 
 @pytest.mark.parametrize(("text", "field", "says"), REFUSED, ids=[f"{f} {s}" for _, f, s in REFUSED])
