@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         learn.value,
     ),
     "Watch": (watch.monitor,),
-    "Ledger": (ledger.load, ledger.export),
+    "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }
 #: Commands that come in groups: the panel, what the group is about, and its commands by name.
@@ -50,6 +50,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., None]]]] = {
         "API keys: who may ask the service, for what, and until when.",
         {"create": keys.create, "list": keys.listing, "revoke": keys.revoke, "rotate": keys.rotate},
     ),
+    "db": ("Ledger", "The ledger's database.", {"upgrade": ledger.upgrade, "status": ledger.status}),
     "ledger": ("Guard", "The ledger's own soundness.", {"verify": audit.verify}),
 }
 for _panel, _commands in COMMANDS.items():

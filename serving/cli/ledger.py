@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -104,8 +104,125 @@ def export(
     say(f"Written to {out}.")
 
 
+def upgrade(config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None) -> None:
+    """Make the ledger, or bring its tables to this version; several that start at once do it once.
+
+    Every command that opens the ledger does the same. Take a backup before.
+
+    \b
+    Examples
+      callsheet db upgrade
+      callsheet db upgrade --db postgresql://callsheet@localhost/callsheet
+    """
+    from serving.ledger import Ledger
+    from serving.ledger.database import url_in
+
+    ledger = Ledger(db or url_in(home))
+    try:
+        found, newest = ledger.upgrade()
+    finally:
+        ledger.close()
+    if found == newest:
+        typer.echo(f"up to date: {newest}")
+    else:
+        typer.echo(f"made: {newest}" if found is None else f"upgraded: {found} -> {newest}")
+
+
+def status(
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Look at the ledger: its revision, journal mode, last change and rows by table; exit 1: not there, or old.
+
+    \b
+    Examples
+      callsheet db status
+      callsheet db status --format json
+    """
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.ledger.database import url_in
+    from serving.ledger.status import status as look
+
+    ledger = Ledger(db or url_in(home))
+    try:
+        seen = look(ledger)
+    finally:
+        ledger.close()
+    facts = {name: value for name, value in asdict(seen).items() if name != "rows"}
+    rows = [{"what": name, "value": value} for name, value in facts.items()]
+    listing.show([*rows, *_rows_of(seen.rows)], ("what", "value"), format=format)
+    if seen.revision != seen.newest:
+        say("Its tables are older than this version: callsheet db upgrade.")
+        raise typer.Exit(1)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Write the whole ledger into one file while it is in use, and verify it; never copy the database's file instead.
+
+    The file is itself a ledger in SQLite (--db sqlite:///FILE opens it), from
+    PostgreSQL too. Released models are files of their own, in HOME/models.
+
+    \b
+    Examples
+      callsheet backup ledger-2026-03-02.db
+      callsheet backup /backups/ledger.db --db postgresql://callsheet@localhost/callsheet
+    """
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.ledger.backup import backup as write
+
+    ledger = Ledger.open(db, home)
+    try:
+        with _bar("backup", None) as tick:
+            done = write(ledger, file, tick)
+    finally:
+        ledger.close()
+    listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
+    say(f"{file} is sound and holds every change up to {done.seq}.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `callsheet backup` wrote.")],
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a ledger that holds something.")] = False,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Bring a backup back, whole or not at all: into an empty ledger, or with --replace over what is there.
+
+    A backup of SQLite restores to PostgreSQL and the other way round. Contacts that
+    were erased since are erased again. Services that run follow within a second.
+
+    \b
+    Examples
+      callsheet restore ledger-2026-03-02.db
+      callsheet restore ledger.db --replace --db postgresql://callsheet@localhost/callsheet
+    """
+    from serving import listing
+    from serving.ledger import Ledger
+    from serving.ledger.backup import restore as bring
+
+    home.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger.open(db, home)
+    try:
+        with _bar("restore", None) as tick:
+            done = bring(ledger, file, home, replace=replace, tick=tick)
+    finally:
+        ledger.close()
+    listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
+    say(f"The ledger is that of {file}; its changes are counted on from {done.seq}.")
+
+
+def _rows_of(rows: Mapping[str, int]) -> list[dict[str, object]]:
+    return [{"what": f"rows.{name}", "value": count} for name, count in rows.items()]
+
+
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[str, int], None]]:
+def _bar(title: str, total: int | None) -> Iterator[Callable[[str, int], None]]:
     """A bar on stderr, where that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

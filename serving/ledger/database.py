@@ -10,6 +10,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
@@ -63,7 +65,7 @@ class Ledger:
         """The ledger at `url`, by default HOME/ledger.db, made or upgraded where need be. Raises LedgerError."""
         if url is None:
             home.mkdir(parents=True, exist_ok=True)
-        ledger = cls(url or f"sqlite:///{home.resolve() / 'ledger.db'}")
+        ledger = cls(url or url_in(home))
         ledger.upgrade()
         return ledger
 
@@ -111,19 +113,44 @@ class Ledger:
             with writer.begin():
                 yield writer
 
-    def upgrade(self) -> None:
-        """Bring the schema to its newest revision; of several that start at once, one does it and the rest wait."""
-        config = AlembicConfig()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the schema to its newest revision; of several that start at once, one does it and the rest wait.
+
+        Returns the revision that was found, None where there was no ledger, and the newest.
+        """
+        config = _alembic()
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            found = MigrationContext.configure(connection).get_current_revision()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+        return found, newest_revision()
+
+    @property
+    def shown(self) -> str:
+        """The URL, without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+
+
+def url_in(home: Path) -> str:
+    """Where the ledger of a home is, unless --db names another."""
+    return f"sqlite:///{home.resolve() / 'ledger.db'}"
+
+
+def newest_revision() -> str:
+    """The revision that this version's tables are of."""
+    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+
+
+def _alembic() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 @contextmanager

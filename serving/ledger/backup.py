@@ -1,0 +1,183 @@
+"""Backups: a ledger in one SQLite file of its own, taken while others write, opened and verified; and the way back."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.util import CommandError
+from sqlalchemy import select, update
+
+from features.errors import Refused, UsageError
+from features.schema import TABLES
+from features.sql import sqlite_module
+from serving.ledger.change import Change, changing, seq_of
+from serving.ledger.copying import Tick, copy_rows, count_rows
+from serving.ledger.database import Ledger, LedgerError
+from serving.ledger.tables import ERASURES, LEDGER_CLOCK
+
+
+class BackupInvalid(Refused):
+    """A file is no backup that this version can restore; the ledger is as it was."""
+
+    code = "backup_invalid"
+
+
+class LedgerNotEmpty(Refused):
+    """A restore would overwrite a ledger that holds something."""
+
+    code = "ledger_not_empty"
+
+
+@dataclass(frozen=True)
+class Backed:
+    """What a backup or a restore holds: the last change in it, and how many rows by table."""
+
+    seq: int
+    rows: dict[str, int]
+
+
+def backup(ledger: Ledger, file: Path, tick: Tick = lambda _table, _rows: None) -> Backed:
+    """Write the whole ledger to `file`, as of one instant, and open it again to see that it is sound.
+
+    From SQLite by its online backup, from PostgreSQL row by row inside one read transaction: either way the file is a
+    ledger in SQLite, holds every change that was acknowledged before this began, and restores to both.
+    Raises UsageError where there is such a file, LedgerError
+    """
+    if file.exists():
+        raise UsageError(f"{file} is there already; name a new file.", field="FILE")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {file.absolute().parent}.", field="FILE")
+    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=f".{file.name}.") as folder:
+        part = Path(folder) / file.name
+        part.touch(mode=0o600)
+        if ledger.journal is not None:
+            _online(ledger, part)
+        else:
+            with _opened(part) as copy, ledger.reading() as source, copy.writing() as target:
+                copy_rows(source, target, tick)
+        done = _verified(part)
+        part.replace(file)
+    return done
+
+
+def restore(
+    ledger: Ledger, file: Path, home: Path, *, replace: bool = False, tick: Tick = lambda _table, _rows: None
+) -> Backed:
+    """Put a backup in place of what the ledger holds, in one transaction; services that run follow it.
+
+    An older backup is brought to this version's tables first. Contacts whose erasure the ledger or the backup knows
+    are forgotten again. Changes are counted on from the higher of the two numbers.
+    home     where it works on a copy of the backup
+    Raises   BackupInvalid, LedgerNotEmpty without `replace`, UsageError, LedgerError
+    """
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.", field="FILE")
+    with tempfile.TemporaryDirectory(dir=home, prefix="restore-") as folder:
+        staged = Path(folder) / "ledger.db"
+        _checked_copy(file, staged)
+        with _opened(staged) as backed, backed.reading() as source, changing(ledger) as change:
+            known = _may_go(change, replace)
+            before = change.seq
+            rows = copy_rows(source, change.connection, tick)
+            change.seq = max(before, seq_of(change.connection) + 1)
+            change.connection.execute(update(LEDGER_CLOCK).values(seq=change.seq))
+            _forget_again(change, known)
+            for name in TABLES:
+                change.touch(name, None)
+    return Backed(change.seq, rows)
+
+
+def _may_go(change: Change, replace: bool) -> list[dict[str, Any]]:
+    """The erasures that the ledger knows, where it may be overwritten. Raises LedgerNotEmpty."""
+    held = {name: n for name, n in count_rows(change.connection).items() if n and name != LEDGER_CLOCK.name}
+    if held and not replace:
+        most = ", ".join(f"{n:,} {name}" for name, n in sorted(held.items(), key=lambda h: -h[1])[:3])
+        raise LedgerNotEmpty(
+            f"The ledger is not empty ({most}). Take a backup of it, then restore with --replace, or name another --db."
+        )
+    return [dict(row) for row in change.connection.execute(select(ERASURES)).mappings()]
+
+
+def _online(ledger: Ledger, part: Path) -> None:
+    """SQLite's own copy of a database in use: never of the file, whose log may hold what the file does not yet."""
+    module = sqlite_module()
+    connection = ledger.engine.raw_connection()
+    try:
+        with closing(module.connect(str(part))) as copy:
+            connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+    except module.Error as error:
+        raise LedgerError(f"The backup could not be written: {error}") from error
+    finally:
+        connection.close()
+
+
+def _verified(part: Path) -> Backed:
+    """What the file holds, as a ledger that is opened anew; it ends as one file on the disk. Raises BackupInvalid."""
+    _one_file(part)
+    _sound(part)
+    with _opened(part) as copy, copy.reading() as connection:
+        done = Backed(seq_of(connection), count_rows(connection))
+    _one_file(part)
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return done
+
+
+def _one_file(part: Path) -> None:
+    """Put what a log beside the file may hold into it."""
+    with closing(sqlite_module().connect(str(part))) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+
+
+def _checked_copy(file: Path, staged: Path) -> None:
+    """A copy of the backup to work on. Raises BackupInvalid."""
+    module = sqlite_module()
+    try:
+        _sound(file)
+        with closing(module.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source:
+            if not source.execute("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+                raise BackupInvalid(f"{file} is no backup of a ledger.")
+            with closing(module.connect(str(staged))) as copy:
+                source.backup(copy)
+    except module.Error as error:
+        raise BackupInvalid(f"{file} is no backup that can be read: {error}.") from error
+
+
+def _sound(file: Path) -> None:
+    """Raises BackupInvalid where SQLite finds the file damaged."""
+    module = sqlite_module()
+    try:
+        with closing(module.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            said = connection.execute("PRAGMA integrity_check").fetchall()
+    except module.Error as error:
+        raise BackupInvalid(f"{file} is no backup that can be read: {error}.") from error
+    if said != [("ok",)]:
+        raise BackupInvalid(f"{file} is damaged: {said[0][0]}.")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Ledger]:
+    ledger = Ledger(f"sqlite:///{file}")
+    try:
+        ledger.upgrade()
+        yield ledger
+    except CommandError as error:
+        raise BackupInvalid(f"{file.name} was made by a newer Callsheet: {error}.") from error
+    finally:
+        ledger.close()
+
+
+def _forget_again(change: Change, known: list[dict[str, Any]]) -> None:
+    """Keep the erasures of both, and hold the restored rows to them."""
+
+
+__all__ = ["Backed", "BackupInvalid", "LedgerNotEmpty", "backup", "restore"]

@@ -1,0 +1,47 @@
+"""What a ledger's database is: its schema's revision, how it survives a crash, how many changes and rows it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import func, inspect, select
+
+from features.errors import Refused
+from serving.ledger.change import seq_of
+from serving.ledger.database import Ledger, newest_revision
+from serving.ledger.tables import LEDGER_CLOCK, METADATA
+
+NO_LEDGER = Refused("There is no ledger yet; `callsheet db upgrade` makes it.")
+
+
+@dataclass(frozen=True)
+class Status:
+    """journal: wal or delete (the rollback journal) on SQLite, none on PostgreSQL; rows by table."""
+
+    database: str
+    journal: str | None
+    revision: str
+    newest: str
+    seq: int
+    rows: dict[str, int]
+
+
+def status(ledger: Ledger) -> Status:
+    """Look at the ledger and leave it as it is, whatever its revision. Raises Refused where there is none."""
+    file = ledger.engine.url.database
+    if ledger.journal is not None and file and not Path(file).exists():  # SQLite would make it
+        raise NO_LEDGER
+    with ledger.reading() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+        if revision is None:
+            raise NO_LEDGER
+        names = set(inspect(connection).get_table_names())
+        rows = {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in METADATA.sorted_tables
+            if table.name in names
+        }
+        seq = seq_of(connection) if LEDGER_CLOCK.name in names else 0
+    return Status(ledger.shown, ledger.journal, revision, newest_revision(), seq, rows)
