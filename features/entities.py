@@ -26,6 +26,9 @@ class Index:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __contains__(self, value: object) -> bool:
+        return value in self._place
+
     def code(self, value: str, field: str | None = None) -> int:
         """The code of one id. Raises UnknownId."""
         try:

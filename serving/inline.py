@@ -30,8 +30,10 @@ class AlreadyStored(Conflict):
         super().__init__(f"The {entity} {value!r} is stored already; send its id alone.", field=field)
 
 
-def book_with(book: Book, config: Config, lead: Row, now: int | None = None) -> tuple[Book, str]:
-    """A new book in which the lead stands, and its id; the shared book is not touched.
+def book_with(
+    book: Book, config: Config, lead: Row, now: int | None = None
+) -> tuple[Book, dict[str, dict[str, Any]]]:  # fmt: skip
+    """A new book in which the lead stands, and the rows that it brings; the shared book is not touched.
 
     lead     columns of the leads table, with `contact` and `account` (rows of theirs) where those are not stored
     now      the instant of the answer, int64 microseconds UTC; None: the book's own now
@@ -41,16 +43,16 @@ def book_with(book: Book, config: Config, lead: Row, now: int | None = None) -> 
     Cost     linear in the past offers and in the account; 0.3 s at 12,000 offers
     """
     at = pd.Timestamp(book.now if now is None else now, unit="us", tz="UTC")
-    rows = _rows(book, lead, at)
+    rows = rows_of(book, lead, at)
     tables: Frames = {name: _with_row(facts(book.tables, name), row) for name, row in rows.items()}
     account_id = rows["leads"]["account_id"]
     kept = _kept(dict(book.tables) | tables, account_id)
     born = max(at, *(pd.Timestamp(row["created_at"]) for row in rows.values()))
-    return Book(kept, config, instant(born)), str(rows["leads"]["lead_id"])
+    return Book(kept, config, instant(born)), rows
 
 
-def _rows(book: Book, lead: Row, now: pd.Timestamp) -> dict[str, dict[str, Any]]:
-    """The new rows by table, every reference checked."""
+def rows_of(book: Book, lead: Row, now: pd.Timestamp) -> dict[str, dict[str, Any]]:
+    """The rows that a lead brings, by table, every reference checked. Raises as `book_with`."""
     contact, account = lead.get("contact"), lead.get("account")
     row = {name: value for name, value in lead.items() if name not in ("contact", "account")}
     row["created_at"] = row.get("created_at") or now.to_pydatetime()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from models.value import expected_value
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
+from serving.ranking import Order, Ranking
 
 log = logging.getLogger(__name__)
 
@@ -33,58 +34,6 @@ SCORED: Final = 2_000
 
 Answer = dict[str, Any]
 Clock = Callable[[], int]
-
-
-@dataclass(frozen=True)
-class Order:
-    """Scored pairs: (n,) each, NaN where rules rank; rung of the best."""
-
-    score: np.ndarray
-    p_accept: np.ndarray
-    p_convert: np.ndarray
-    value: np.ndarray
-    rung: str
-    reason: str | None
-    matrix: Matrix | None = None
-    product: Product | None = None
-
-    def best(self, ids: np.ndarray, k: int) -> np.ndarray:
-        """Positions of the first k of n: by expected value where there is one, then by score; ties by id."""
-        value = np.where(np.isnan(self.value), -np.inf, self.value)
-        return np.lexsort((ids, -self.score, -value))[:k]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Candidates of one question, filtered and ranked.
-
-    ranked   rep_id or lead_id: the side that differs; ids (c,): the candidates' own
-    refused  (c,) 0, or the place in REFUSALS, from 1, of the rule that refuses
-    rows     (n,) candidates that were scored; order: their scores; best: (n,) positions in rows, the best first
-    now      the instant of the question, int64 microseconds UTC
-    """
-
-    ranked: str
-    ids: np.ndarray
-    refused: np.ndarray
-    rows: np.ndarray
-    order: Order
-    best: np.ndarray
-    standing: Standing
-    now: int
-
-    @property
-    def counted(self) -> dict[str, int]:
-        """How many each rule refused, in the order of the rules."""
-        counts = np.bincount(self.refused, minlength=len(REFUSALS) + 1)
-        return {rule: int(n) for rule, n in zip(REFUSALS, counts[1:], strict=True) if n}
-
-    def without(self, ids: Mapping[str, str]) -> Ranking:
-        """The ranking in which some candidates are refused too, each by the rule that it is told."""
-        refused = self.refused.copy()
-        for place in np.flatnonzero(np.isin(self.ids, list(ids))):
-            refused[place] = REFUSALS.index(ids[str(self.ids[place])]) + 1
-        return replace(self, refused=refused, best=self.best[refused[self.rows[self.best]] == 0])
 
 
 class Recommender:
@@ -153,11 +102,15 @@ class Recommender:
 
     def reps_for_inline(self, lead: Mapping[str, Any], k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the reps who may take a lead that is not stored; see `serving.inline.book_with`."""
+        having, rows = self.with_inline(lead)
+        return having.reps_for_lead(str(rows["leads"]["lead_id"]), k, reasons=reasons)
+
+    def with_inline(self, lead: Mapping[str, Any]) -> tuple[Recommender, dict[str, dict[str, Any]]]:
+        """A recommender that knows a lead which is not stored, and the rows that it brings, by table."""
         with self._one_at_a_time:
-            now = self.now
-            book, lead_id = book_with(self.book, self.config, lead, now)
             # One instant for all of it: the book's, which is the later of now and the lead's creation.
-            return Recommender(book, self.config, self.standing).reps_for_lead(lead_id, k, reasons=reasons)
+            book, rows = book_with(self.book, self.config, lead, self.now)
+        return Recommender(book, self.config, self.standing, seq=self.seq), rows
 
     def leads_for_rep(self, rep_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the open leads that a rep may take. Raises UnknownId."""
@@ -167,8 +120,8 @@ class Recommender:
         """Every open lead that a rep may take, ranked. Raises UnknownId."""
         now = self.now
         lead = self._open_at(now)
-        rep = np.full(len(lead), self.book.rep_index.code(rep_id, "rep_id"), np.int64)
-        return self._rank("lead_id", lead, rep, now)
+        about = self.book.rep_index.code(rep_id, "rep_id")
+        return replace(self._rank("lead_id", lead, np.full(len(lead), about, np.int64), now), rep=about)
 
     def score_pairs(
         self, lead_ids: Sequence[str], rep_ids: Sequence[str], as_of: Sequence[int | None] | np.ndarray | None = None
@@ -219,22 +172,49 @@ class Recommender:
         best = order.best(codes[rows], len(rows))
         return Ranking(ranked, ids[codes], refused, rows, order, best, standing, now)
 
-    def answer(self, ranking: Ranking, k: int, *, reasons: bool = False) -> Answer:
-        """The first k of a ranking, as advice."""
-        order, best = ranking.order, ranking.best[:k]
-        said = self._reasons(order, best, ranking.now) if reasons else [[] for _ in best]
-        items = [
-            {
-                "rank": place + 1, ranking.ranked: str(ranking.ids[ranking.rows[i]]), "offer_id": None,
-                "score": float(order.score[i]), "p_accept": _null(order.p_accept[i]),
-                "p_convert": _null(order.p_convert[i]), "expected_value": _null(order.value[i]), "reasons": said[place],
-            }
-            for place, i in enumerate(best.tolist())
-        ]  # fmt: skip
+    def answer(
+        self, ranking: Ranking, k: int, *, reasons: bool = False, held: Mapping[str, str] | None = None
+    ) -> Answer:  # fmt: skip
+        """The first k lines of a ranking, as advice.
+
+        held   open offers of the rep who is asked about, lead_id -> offer_id: they come first
+        """
+        order = ranking.order
+        first = self._held_items(ranking, held or {}, reasons)[:k]
+        best = ranking.best[: k - len(first)]
+        rest = self._items(ranking.ranked, ranking.ids[ranking.rows[best]], order, best, reasons, ranking.now)
+        items = [item | {"rank": place + 1} for place, item in enumerate([*first, *rest])]
         return self._said(ranking.standing, order.rung, order.reason, ranking.now) | {
             "decision_id": None, "advice_only": True, "candidates": len(ranking.refused),
             "refused": ranking.counted, "scored": len(ranking.rows), "items": items,
         }  # fmt: skip
+
+    def _held_items(self, ranking: Ranking, held: Mapping[str, str], reasons: bool) -> list[Answer]:
+        """The lines of open offers, the best first: scored as of now like any other."""
+        known = [lead_id for lead_id in held if lead_id in self.book.lead_index]
+        if not known or ranking.rep is None:
+            return []
+        lead = self.book.lead_index.codes(known)
+        rep, t = np.full(len(lead), ranking.rep), np.full(len(lead), ranking.now, np.int64)
+        standing, engine = self._served
+        order = self._order(standing, engine, lead, rep, t)
+        best = order.best(lead, len(lead))
+        items = self._items("lead_id", self.book.lead_ids[lead[best]], order, best, reasons, ranking.now)
+        return [item | {"offer_id": held[item["lead_id"]]} for item in items]
+
+    def _items(
+        self, ranked: str, ids: np.ndarray, order: Order, best: np.ndarray, reasons: bool, now: int
+    ) -> list[Answer]:  # fmt: skip
+        """Lines of an answer for (m,) places in an order, in that order."""
+        said = self._reasons(order, best, now) if reasons else [[] for _ in best]
+        return [
+            {
+                "rank": place + 1, ranked: str(ids[place]), "offer_id": None, "score": float(order.score[i]),
+                "p_accept": _null(order.p_accept[i]), "p_convert": _null(order.p_convert[i]),
+                "expected_value": _null(order.value[i]), "reasons": said[place],
+            }
+            for place, i in enumerate(best.tolist())
+        ]  # fmt: skip
 
     def _newest(self, rows: np.ndarray, lead: np.ndarray) -> np.ndarray:
         if len(rows) <= SCORED:

@@ -232,7 +232,7 @@ def test_an_inline_lead_has_the_features_that_it_would_have_if_stored(crm: Crm, 
     for lead in [str(crm.book.lead_ids[c]) for c in recommender.open_leads[:4]]:
         row = clean(leads[leads["lead_id"] == lead].iloc[0].to_dict(), "known_at", "status", "closed_at")
         gone = Book({**crm.snapshot.tables, "leads": leads[leads["lead_id"] != lead]}, crm.config, crm.book.now)
-        book, lead_id = book_with(gone, crm.config, row)
+        book, rows = book_with(gone, crm.config, row)
         other = Engine(book, crm.config, engine.vocabulary)
         asked = [lead] * len(reps), reps, crm.book.now
         assert (lead_id, book.now) == (lead, crm.book.now)

@@ -1,0 +1,129 @@
+"""Writes decisions down and reads them back: the row that stays, and beside it what explains it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, insert, select
+
+from features.catalogue import FEATURE_VERSION
+from features.errors import UnknownId
+from serving.instants import EPOCH
+from serving.ledger.crm import OFFERS
+from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
+from serving.ranking import Ranking
+
+#: Of so many scored candidates, the best first, the ids and scores are kept; how many there were is kept as well.
+KEPT = 500
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answered question, ready to be written: `row` of DECISIONS, `detail` of DECISION_DETAILS."""
+
+    row: Mapping[str, Any]
+    detail: Mapping[str, Any]
+
+    @property
+    def decision_id(self) -> str:
+        """Its id."""
+        return str(self.row["decision_id"])
+
+    def saying(self, answer: Mapping[str, Any]) -> Decision:
+        """The same decision with the answer as it was given in the end: with its offers."""
+        return Decision(self.row, {**self.detail, "items": answer["items"]})
+
+    def write(self, connection: Connection) -> None:
+        """Write it in the transaction of what it decides."""
+        connection.execute(insert(DECISIONS).values(dict(self.row)))
+        text = json.dumps(self.detail, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        body = zlib.compress(text.encode())
+        connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=body))
+
+
+def new_id() -> str:
+    """A decision's id."""
+    return f"D-{uuid.uuid4().hex}"
+
+
+def decision(
+    ranking: Ranking, answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str,
+    propensity: Sequence[float], decision_id: str | None = None,
+) -> Decision:  # fmt: skip
+    """What is written of an answer.
+
+    answer      as the caller gets it
+    config      fingerprint of the configuration; seq: the last change that the book knew
+    propensity  (n,) of each ranked candidate, the best first: the chance with which the policy commits it
+    """
+    order, rows = ranking.order, ranking.rows
+    best = ranking.best[:KEPT]
+    shown = ranking.best[: len(answer["items"])]
+    row = {
+        "decision_id": decision_id or new_id(), "at": at, "actor": actor, "route": route,
+        "lead_id": answer.get("lead_id"), "rep_id": answer.get("rep_id"),
+        "as_of": EPOCH + timedelta(microseconds=ranking.now), "policy": answer["policy"], "rung": answer["rung"],
+        "degraded_reason": answer["degraded_reason"], "model_version": answer["model_version"],
+        "content_hash": order.product.content_hash if order.product is not None else None,
+        "feature_version": FEATURE_VERSION, "config_fingerprint": config, "inputs_hash": _hash(ranking),
+        "book_seq": seq, "candidates": answer["candidates"],
+        "refused": json.dumps(answer["refused"], sort_keys=True),
+    }  # fmt: skip
+    refused = ranking.refused_ids if ranking.ranked == "rep_id" else {}
+    detail = {
+        "ranked": ranking.ranked, "scored": len(rows), "candidates": [str(i) for i in ranking.ids[rows[best]]],
+        "score": _numbers(order.score[best]), "p_accept": _numbers(order.p_accept[best]),
+        "p_convert": _numbers(order.p_convert[best]), "expected_value": _numbers(order.value[best]),
+        "propensity": [float(p) for p in propensity[: len(best)]], "refused": refused, "items": answer["items"],
+        "columns": list(order.matrix.columns) if order.matrix is not None else [],
+        "vectors": [_numbers(v) for v in order.matrix.values[shown]] if order.matrix is not None else [],
+    }  # fmt: skip
+    return Decision(row, detail)
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Each number as JSON can hold it, to the last bit; None where it is missing."""
+    return [None if v != v else float(v) for v in values]
+
+
+def _hash(ranking: Ranking) -> str:
+    """SHA-256 over what the scores were made from: the candidates, in their order, and their features."""
+    told = hashlib.sha256(str(ranking.now).encode())
+    told.update("\x00".join(ranking.ids[ranking.rows].astype(str)).encode())
+    if ranking.order.matrix is not None:
+        told.update(np.ascontiguousarray(ranking.order.matrix.values).tobytes())
+    return told.hexdigest()
+
+
+@dataclass(frozen=True)
+class Told:
+    """A decision read back. detail is None when it was erased with the contact that it was about."""
+
+    row: Mapping[str, Any]
+    detail: Mapping[str, Any] | None
+    offers: Sequence[Mapping[str, Any]]
+    events: Sequence[Mapping[str, Any]]
+
+
+def read(connection: Connection, decision_id: str) -> Told:
+    """A decision with the offers that it made and what became of them. Raises UnknownId (decision_unknown)."""
+    row = connection.execute(select(DECISIONS).where(DECISIONS.c.decision_id == decision_id)).mappings().first()
+    if row is None:
+        raise UnknownId("decision", decision_id)
+    body = connection.execute(
+        select(DECISION_DETAILS.c.body).where(DECISION_DETAILS.c.decision_id == decision_id)
+    ).scalar()
+    made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id == decision_id).order_by(OFFERS.c.offer_id))
+    offers = [dict(offer) for offer in made.mappings()]
+    told = select(EVENTS).where(EVENTS.c.offer_id.in_([o["offer_id"] for o in offers]))
+    events = connection.execute(told.order_by(EVENTS.c.at, EVENTS.c.event_id)).mappings()
+    detail = json.loads(zlib.decompress(body)) if body is not None else None
+    return Told(dict(row), detail, offers, [dict(event) for event in events])

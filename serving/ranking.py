@@ -1,0 +1,77 @@
+"""A question's candidates, filtered and ranked: everything from which an answer and a decision are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from features.eligibility import RULES as REFUSALS
+from features.matrix import Matrix
+from models.product import Product
+from serving.ladder import Standing
+
+
+@dataclass(frozen=True)
+class Order:
+    """Scored pairs: (n,) each, NaN where rules rank; rung of the best."""
+
+    score: np.ndarray
+    p_accept: np.ndarray
+    p_convert: np.ndarray
+    value: np.ndarray
+    rung: str
+    reason: str | None
+    matrix: Matrix | None = None
+    product: Product | None = None
+
+    def best(self, ids: np.ndarray, k: int) -> np.ndarray:
+        """Positions of the first k of n: by expected value where there is one, then by score; ties by id."""
+        value = np.where(np.isnan(self.value), -np.inf, self.value)
+        return np.lexsort((ids, -self.score, -value))[:k]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates of one question, filtered and ranked.
+
+    ranked   rep_id or lead_id: the side that differs; ids (c,): the candidates' own
+    refused  (c,) 0, or the place in REFUSALS, from 1, of the rule that refuses
+    rows     (n,) candidates that were scored; order: their scores; best: (n,) positions in rows, the best first
+    now      the instant of the question, int64 microseconds UTC; rep: code of the rep who is asked about, if one is
+    """
+
+    ranked: str
+    ids: np.ndarray
+    refused: np.ndarray
+    rows: np.ndarray
+    order: Order
+    best: np.ndarray
+    standing: Standing
+    now: int
+    rep: int | None = None
+
+    @property
+    def best_ids(self) -> list[str]:
+        """The ids that were ranked, the best first."""
+        return [str(one) for one in self.ids[self.rows[self.best]]]
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """How many each rule refused, in the order of the rules."""
+        counts = np.bincount(self.refused, minlength=len(REFUSALS) + 1)
+        return {rule: int(n) for rule, n in zip(REFUSALS, counts[1:], strict=True) if n}
+
+    @property
+    def refused_ids(self) -> dict[str, list[str]]:
+        """Whom each rule refused, in the order of the rules."""
+        names = self.ids.astype(str)
+        return {REFUSALS[code - 1]: names[self.refused == code].tolist() for code in np.unique(self.refused) if code}
+
+    def without(self, ids: Mapping[str, str]) -> Ranking:
+        """The ranking in which some candidates are refused too, each by the rule that it is told."""
+        refused = self.refused.copy()
+        for place in np.flatnonzero(np.isin(self.ids, list(ids))):
+            refused[place] = REFUSALS.index(ids[str(self.ids[place])]) + 1
+        return replace(self, refused=refused, best=self.best[refused[self.rows[self.best]] == 0])
