@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sqlalchemy import select
+
 from features.config import Config
 from features.errors import CallsheetError
 from features.schema import TABLES
 from serving.actor import Actor
+from serving.inline import AlreadyStored
 from serving.ledger import Ledger, LedgerError
+from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
+from serving.ledger.crm import CRM
 from serving.ledger.decisions import Decision, decision
+from serving.ledger.idempotency import Once, keep, stored
 from serving.ledger.offers import Desk, open_offers
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
@@ -44,14 +51,6 @@ class _Overtaken(Exception):
 
 
 @dataclass(frozen=True)
-class Known:
-    """What an answer is made from; seq: the last change that it knows."""
-
-    recommender: Recommender
-    seq: int
-
-
-@dataclass(frozen=True)
 class Asked:
     """A question, ranked outside of any transaction.
 
@@ -74,21 +73,27 @@ class Asked:
 Rank = Callable[[Recommender], Asked]
 #: Which candidates get an offer; raises _Overtaken where the ranking does not hold any more.
 Settle = Callable[[Desk, Asked, Ranking], Sequence[str]]
-#: What else belongs into the committing transaction: keeps the answer for whoever asks again with the same key.
-Keep = Callable[[Change, Answer], None]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """An answer; replayed: it was committed before, under the same key."""
+
+    answer: Answer
+    replayed: bool = False
 
 
 @dataclass(frozen=True)
 class Decider:
     """Answers on a ledger: every answer is a decision that is written down.
 
-    known   what is known now, asked once for each answer; follow brings it up to what is committed
+    now     the recommender of this moment, asked once for each answer; follow brings it up to what is committed
     clock   the instant of what is written
     """
 
     ledger: Ledger
     config: Config
-    known: Callable[[], Known]
+    now: Callable[[], Recommender]
     follow: Callable[[], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -96,12 +101,12 @@ class Decider:
 
     def reps(
         self, lead_id: str | None, lead: Mapping[str, Any] | None, k: int, *, actor: Actor, reasons: bool = False,
-        keep: Keep | None = None,
-    ) -> Answer:  # fmt: skip
+        once: Once | None = None,
+    ) -> Decided:  # fmt: skip
         """Who should get this lead?
 
         lead     one that is not stored yet, instead of lead_id; a commit stores it
-        keep     given: commit, and offer the lead to the best who has room
+        once     given: commit once, and offer the lead to the best who has room
         Raises   UnknownId, AlreadyStored, Busy; LedgerError where a commit cannot be written
         """
 
@@ -112,16 +117,16 @@ class Decider:
             made = str(rows["leads"]["lead_id"])
             return Asked(having, having.rank_reps(made), ("lead_id", made), rows)
 
-        if keep is None:
+        if once is None:
             return self._advise("recommend_reps", rank, k, actor, reasons)
-        return self._commit("recommend_reps", rank, _best_rep, k, actor, reasons, keep)
+        return self._commit("recommend_reps", rank, _best_rep, k, actor, reasons, once)
 
     def leads(
-        self, rep_id: str, k: int, *, actor: Actor, reasons: bool = False, keep: Keep | None = None
-    ) -> Answer:  # fmt: skip
+        self, rep_id: str, k: int, *, actor: Actor, reasons: bool = False, once: Once | None = None
+    ) -> Decided:  # fmt: skip
         """What should this rep do now? The open offers first.
 
-        keep     given: commit, and offer the best leads, up to k lines and to the room that is left
+        once     given: commit once, and offer the best leads, up to k lines and to the room that is left
         Raises   UnknownId, Busy; LedgerError where a commit cannot be written
         """
 
@@ -132,9 +137,9 @@ class Decider:
         def settle(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:
             return _best_leads(desk, asked, ranking, k)
 
-        if keep is None:
+        if once is None:
             return self._advise("recommend_leads", rank, k, actor, reasons)
-        return self._commit("recommend_leads", rank, settle, k, actor, reasons, keep)
+        return self._commit("recommend_leads", rank, settle, k, actor, reasons, once)
 
     def _held(self, rep_id: str) -> dict[str, str]:
         """The rep's open offers by lead; none where the ledger cannot say."""
@@ -147,41 +152,46 @@ class Decider:
 
     # -- writing it down --------------------------------------------------------------------------------------------
 
-    def _advise(self, route: str, rank: Rank, k: int, actor: Actor, reasons: bool) -> Answer:
+    def _advise(self, route: str, rank: Rank, k: int, actor: Actor, reasons: bool) -> Decided:
         """Answer, and write the decision down; what cannot be written is advice and says so."""
-        known = self.known()
-        asked = rank(known.recommender)
+        asked = rank(self.now())
         answer = asked.answer(asked.ranking, k, reasons=reasons)
-        made = self._decision(route, asked.ranking, answer, actor, known.seq)
+        made = self._decision(route, asked.ranking, answer, actor, asked.recommender.seq)
         try:
             with self.ledger.writing() as connection:
                 made.write(connection)
         except LedgerError as error:
             log.warning("A decision could not be written, so the answer is advice: %s", error)
-            return answer
-        return answer | {"decision_id": made.decision_id, "advice_only": False}
+            return Decided(answer)
+        return Decided(answer | {"decision_id": made.decision_id, "advice_only": False})
 
     def _commit(
-        self, route: str, rank: Rank, settle: Settle, k: int, actor: Actor, reasons: bool, keep: Keep
-    ) -> Answer:  # fmt: skip
+        self, route: str, rank: Rank, settle: Settle, k: int, actor: Actor, reasons: bool, once: Once
+    ) -> Decided:  # fmt: skip
         """Answer, and commit the offers with the decision; made anew as often as others were quicker."""
+        with self.ledger.reading() as connection:
+            if before := stored(connection, once):
+                return Decided(json.loads(before.body), replayed=True)
         lost: dict[str, str] = {}
         for _ in range(TRIES):
-            known = self.known()
-            asked = rank(known.recommender)
+            asked = rank(self.now())
             ranking = asked.ranking.without(lost)
             answer = asked.answer(ranking, k, reasons=reasons)
-            made = self._decision(route, ranking, answer, actor, known.seq)
+            made = self._decision(route, ranking, answer, actor, asked.recommender.seq)
             try:
                 with changing(self.ledger, self.clock()) as change:
+                    before = stored(change.connection, once)
+                    if before is not None:
+                        return Decided(json.loads(before.body), replayed=True)
                     said = self._offered(change, settle, asked, ranking, answer, made)
-                    keep(change, said)
+                    keep(change, once, 200, json.dumps(said, ensure_ascii=False))
+                    record(change, actor.name, "offer", made.decision_id, _told(route, asked, said))
             except _Overtaken as overtaken:
                 lost |= overtaken.lost
                 self.follow()
                 continue
             self.follow()
-            return said
+            return Decided(said)
         raise Busy
 
     def _offered(
@@ -189,6 +199,7 @@ class Decider:
     ) -> Answer:  # fmt: skip
         """Check again, offer, and write the decision: in the transaction of `change`."""
         for table, row in asked.rows.items():
+            _not_stored(change, table, row)
             change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
         desk = Desk(change, self.config.timezone or "UTC")
         offers = {}
@@ -204,12 +215,31 @@ class Decider:
         made.saying(said).write(change.connection)
         return said
 
-    def _decision(self, route: str, ranking: Ranking, answer: Answer, actor: Actor, seq: int) -> Decision:
+    def _decision(self, route: str, ranking: Ranking, answer: Answer, actor: Actor, seq: int | None) -> Decision:
         certain = [1.0] + [0.0] * max(len(ranking.best) - 1, 0)
         return decision(
-            ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq, config=self.config.fingerprint,
+            ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq or 0, config=self.config.fingerprint,
             propensity=certain,
         )  # fmt: skip
+
+
+def _not_stored(change: Change, table: str, row: Mapping[str, Any]) -> None:
+    """What was sent inline was not stored by another in between."""
+    key = TABLES[table].key[0]
+    if change.connection.execute(select(CRM[table].c[key]).where(CRM[table].c[key] == row[key])).first():
+        place = "lead." if table == "leads" else f"lead.{table[:-1]}."
+        raise AlreadyStored(table[:-1], row[key], place + key)
+
+
+def _told(route: str, asked: Asked, said: Answer) -> dict[str, Any]:
+    """What the audit keeps of a commit: ids alone."""
+    items = [item for item in said["items"] if item["offer_id"]]
+    return {
+        "route": route, asked.about[0]: asked.about[1], "policy": said["policy"],
+        "model_version": said["model_version"],
+        "offers": {item[asked.ranking.ranked]: item["offer_id"] for item in items},
+        "stored": {table: row[TABLES[table].key[0]] for table, row in asked.rows.items()},
+    }  # fmt: skip
 
 
 def _best_rep(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:

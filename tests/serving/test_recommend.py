@@ -235,7 +235,7 @@ def test_an_inline_lead_has_the_features_that_it_would_have_if_stored(crm: Crm, 
         book, rows = book_with(gone, crm.config, row)
         other = Engine(book, crm.config, engine.vocabulary)
         asked = [lead] * len(reps), reps, crm.book.now
-        assert (lead_id, book.now) == (lead, crm.book.now)
+        assert (rows["leads"]["lead_id"], book.now) == (lead, crm.book.now)
         np.testing.assert_array_equal(other.matrix(*asked).values, engine.matrix(*asked).values)
         np.testing.assert_array_equal(other.eligibility(*asked), engine.eligibility(*asked))
 
