@@ -218,8 +218,8 @@ class Decider:
     def _decision(self, route: str, ranking: Ranking, answer: Answer, actor: Actor, seq: int | None) -> Decision:
         certain = [1.0] + [0.0] * max(len(ranking.best) - 1, 0)
         return decision(
-            ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq or 0, config=self.config.fingerprint,
-            propensity=certain,
+            ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq or 0,
+            config=self.config.fingerprint, propensity=certain,
         )  # fmt: skip
 
 

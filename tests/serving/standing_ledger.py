@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from features.book import Book
@@ -15,23 +13,10 @@ from serving.actor import LOCAL
 from serving.decide import Decider
 from serving.ladder import Standing
 from serving.ledger import Ledger
-from serving.ledger.change import changing, seq_of
+from serving.ledger.change import seq_of
 from serving.ledger.idempotency import Once
 from serving.recommend import Recommender
 from tests.serving.conftest import Crm
-
-
-def fill(ledger: Ledger, crm: Crm) -> None:
-    """Put the CRM's tables in."""
-    with changing(ledger) as change:
-        for name, frame in crm.snapshot.tables.items():
-            change.upsert(name, [{k: _cell(v) for k, v in row.items()} for row in frame.to_dict("records")])
-
-
-def _cell(value: Any) -> Any:
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return None
-    return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
 
 
 @dataclass
@@ -58,6 +43,8 @@ class Stand:
         url = self.ledger.engine.url.render_as_string(hide_password=False)
         with self.ledger.reading() as connection:
             seq = seq_of(connection)
+        if seq == self.known.seq:
+            return
         snapshot = read_snapshot(url, config=self.crm.config, as_of=pd.Timestamp(self.now) + pd.Timedelta("1s"))
         standing = Standing(self.crm.products[1], "champion", "2", None)
         self.known = Recommender(Book.of(snapshot, self.crm.config), self.crm.config, standing, seq=seq)
