@@ -1,0 +1,273 @@
+"""Records events on offers: each is kept once, and the rows that it bears on are written anew from the whole set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from features.config import Config
+from serving.actor import Actor
+from serving.ledger.answers import KINDS, State, Terms, Told, fold
+from serving.ledger.change import Change
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.deals import Deals
+from serving.ledger.idempotency import canonical
+from serving.ledger.offers import Desk, week_of
+from serving.ledger.tables import DATA_QUESTIONS, EVENTS, HOLDS, UNPLACED
+from serving.ledger.types import write_instant
+from serving.wire.record import OWN
+
+log = logging.getLogger(__name__)
+
+#: Clocks differ; an event further ahead of ours than this is refused, for nobody knows yet what will happen.
+AHEAD: Final = timedelta(minutes=5)
+#: Reasons of a rejection that say that the data is wrong: marketing ops gets a question.
+QUESTIONS: Final = ("not_my_territory", "not_my_product", "bad_data")
+#: What a rep may say of an offer; the rest is done to it by others.
+OF_A_REP: Final = ("accepted", "rejected", "opportunity", "stage", "won", "lost", "no_decision")
+_CORE: Final = ("event_id", "offer_id", "kind", "at")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one event, as the wire says it: result, message, late."""
+
+    event_id: str
+    result: str
+    message: str | None = None
+    late: bool = False
+
+
+class _Refusal(Exception):
+    """Why an event cannot be: it is not kept."""
+
+
+def own_id(kind: str, offer_id: str) -> str:
+    """The id of an event that the service itself tells of an offer: the same each time, so that it happens once."""
+    return f"{OWN}{kind}:{hashlib.sha256(offer_id.encode()).hexdigest()[:32]}"
+
+
+def record(change: Change, config: Config, events: Sequence[Mapping[str, Any]], actor: Actor) -> list[Outcome]:
+    """Keep events and write what they change, in the transaction of `change`.
+
+    events   each with event_id, offer_id, kind, at (with a zone), and the fields of its kind
+    actor    one with a rep_id tells of that rep's offers only
+    Returns  one outcome an event, in their order; refused ones leave no trace
+    """
+    docket = Docket(change, config)
+    order = sorted(range(len(events)), key=lambda i: _place(events[i]))
+    done = {i: docket.take(events[i], actor) for i in order}
+    return [done[i] for i in range(len(events))]
+
+
+def join_parked(change: Change, config: Config) -> int:
+    """Give parked events whose offers are known by now their effect; how many. Call it where offers were put in.
+
+    One that cannot be, such as an acceptance of a lead that another rep has, stays parked.
+    """
+    waiting = (
+        select(EVENTS)
+        .join(OFFERS, OFFERS.c.offer_id == EVENTS.c.offer_id)
+        .where(EVENTS.c.parked)
+        .order_by(EVENTS.c.at, EVENTS.c.event_id)
+    )
+    docket = Docket(change, config)
+    rows = change.connection.execute(waiting).all()
+    return sum(docket.join(_read(row)) for row in rows)
+
+
+class Docket:
+    """Takes events one by one in one change, which writes alone: what is checked here holds when it commits."""
+
+    def __init__(self, change: Change, config: Config) -> None:
+        self.change, self.config, self.connection = change, config, change.connection
+        self.zone = config.timezone or "UTC"
+        self.deals = Deals(change)
+
+    # -- one event --------------------------------------------------------------------------------------------------
+
+    def take(self, event: Mapping[str, Any], actor: Actor) -> Outcome:
+        """Keep one event, unless it is kept already, and give it its effect."""
+        told, body = self._told(event)
+        kept = self.connection.execute(select(EVENTS).where(EVENTS.c.event_id == told.event_id)).one_or_none()
+        if kept is not None:
+            same = (kept.offer_id, kept.kind, kept.at, kept.body) == (told.offer_id, told.kind, told.at, body)
+            if same:
+                return Outcome(told.event_id, "duplicate", None, _read(kept).late)
+            return self._refused(told, "Another event has this event_id; a new event takes a new one.")
+        if told.at - self.change.at > AHEAD:
+            return self._refused(
+                told, f"It lies more than {AHEAD.seconds // 60} minutes in the future; check the clock."
+            )
+        offer = self._offer(told.offer_id)
+        if actor.rep_id is not None and (offer is None or offer["rep_id"] != actor.rep_id):
+            return self._refused(told, "There is no such offer of this credential's rep.")
+        if actor.rep_id is not None and told.kind not in OF_A_REP:
+            return self._refused(told, f"A rep's credential cannot record {told.kind}.")
+        if offer is None:
+            self._keep(told, body, actor.name, parked=True)
+            return Outcome(told.event_id, "parked", "Its offer is not known yet; it counts once it is.", told.late)
+        try:
+            message = self._apply(told, offer, actor.rep_id)
+        except _Refusal as refusal:
+            return self._refused(told, str(refusal))
+        self._keep(told, body, actor.name, parked=False)
+        return Outcome(told.event_id, "applied", message, told.late)
+
+    def join(self, told: Told) -> bool:
+        """Give a parked event its effect; False: it cannot be."""
+        offer = self._offer(told.offer_id)
+        try:
+            if offer is None:
+                return False
+            self._apply(told, offer, None)
+        except _Refusal as refusal:
+            log.warning("Event %s of offer %s stays parked: %s", told.event_id, told.offer_id, refusal)
+            return False
+        self.connection.execute(update(EVENTS).where(EVENTS.c.event_id == told.event_id).values(parked=False))
+        return True
+
+    def _refused(self, told: Told, message: str) -> Outcome:
+        return Outcome(told.event_id, "refused", message, told.late)
+
+    def _told(self, event: Mapping[str, Any]) -> tuple[Told, str]:
+        """An event as received now, and what of it is kept beside its core."""
+        more = {
+            name: write_instant(value) if isinstance(value, datetime) else value
+            for name, value in event.items()
+            if name not in _CORE
+        }
+        told = Told(
+            event["event_id"], event["offer_id"], event["kind"], event["at"].astimezone(UTC), self.change.at, more
+        )
+        return told, canonical(more)
+
+    def _keep(self, told: Told, body: str, actor: str, *, parked: bool) -> None:
+        self.connection.execute(
+            insert(EVENTS).values(
+                event_id=told.event_id, offer_id=told.offer_id, kind=told.kind, at=told.at, body=body, actor=actor,
+                received_at=told.received_at, seq=self.change.seq, parked=parked,
+            )
+        )  # fmt: skip
+
+    def _offer(self, offer_id: str) -> dict[str, Any] | None:
+        row = self.connection.execute(select(OFFERS).where(OFFERS.c.offer_id == offer_id)).one_or_none()
+        return dict(row._mapping) if row is not None else None
+
+    # -- its effect -------------------------------------------------------------------------------------------------
+
+    def _apply(self, told: Told, offer: Mapping[str, Any], rep_id: str | None) -> str | None:
+        """Write what the offer's events with this one make of it. Raises _Refusal before anything is written."""
+        before = self._events(offer)
+        terms = self._terms(offer)
+        state = fold(terms, [*before, told])
+        self._may_hold(offer, state)
+        if told.kind == "reassigned":
+            self._may_reassign(offer, told.body["to_rep_id"])
+        refusal = self.deals.refusal(offer, state.deals, rep_id)
+        if refusal:
+            raise _Refusal(refusal)
+        self._settle(offer, state)
+        self.deals.write(offer, state.deals, [*before, told])
+        if told.kind == "rejected" and told.body["reason"] in QUESTIONS:
+            self._ask(told, offer)
+        if told.kind == "reassigned":
+            made = self._desk().offer(
+                offer["lead_id"], told.body["to_rep_id"], decision_id=None, policy="manual", propensity=None
+            )
+            return f"Offered to {told.body['to_rep_id']} as {made}."
+        if told.kind in ("accepted", "rejected", "expired", "withdrawn") and state.answer != told.kind:
+            return f"It is kept and changes nothing: the offer is {state.answer}."
+        return None
+
+    def _events(self, offer: Mapping[str, Any]) -> list[Told]:
+        """The offer's events so far; an answer that came with its row is one of them from now on."""
+        mine = select(EVENTS).where(EVENTS.c.offer_id == offer["offer_id"], ~EVENTS.c.parked)
+        found = [_read(row) for row in self.connection.execute(mine)]
+        if found or offer["answer"] is None:
+            return found
+        at = offer["answered_at"] or offer["offered_at"]
+        body = {"reason": offer["reject_reason"]} if offer["reject_reason"] else {}
+        brought = Told(own_id("brought", offer["offer_id"]), offer["offer_id"], offer["answer"], at, at, body)
+        self._keep(brought, canonical(body), "data", parked=False)
+        return [brought]
+
+    def _terms(self, offer: Mapping[str, Any]) -> Terms:
+        counts = self.config.labels.converted
+        return Terms(
+            offer["offered_at"], counts.forecast_weight, timedelta(microseconds=counts.within.microseconds),
+            offer["opportunity_id"], offer["converted_at"],
+        )  # fmt: skip
+
+    def _may_hold(self, offer: Mapping[str, Any], state: State) -> None:
+        """Whether an offer that gave its lead back and is accepted after all can have it again."""
+        if state.answer != "accepted" or offer["answer"] in (None, "accepted"):
+            return
+        held = self._held(offer["lead_id"])
+        if held is not None and held.offer_id != offer["offer_id"]:
+            raise _Refusal("The lead has gone to another rep since; its offer would have to be withdrawn first.")
+        reps = CRM["reps"]
+        zone = self.connection.execute(select(reps.c.timezone).where(reps.c.rep_id == offer["rep_id"])).scalar()
+        start, end = week_of(self.change.at, zone or self.zone)
+        room = self._desk().room(offer["rep_id"])
+        if start <= offer["offered_at"] < end and room is not None and room < 1:
+            raise _Refusal("The place in the rep's week has gone to another lead since (capacity_full).")
+
+    def _may_reassign(self, offer: Mapping[str, Any], to_rep_id: str) -> None:
+        desk, lead_id = self._desk(), offer["lead_id"]
+        reps = CRM["reps"]
+        if self.connection.execute(select(reps.c.rep_id).where(reps.c.rep_id == to_rep_id)).first() is None:
+            raise _Refusal(f"There is no rep {to_rep_id!r}.")
+        held = self._held(lead_id)
+        mine = held is not None and held.offer_id == offer["offer_id"]
+        rule = desk.lead_refusal(lead_id)
+        rule = (None if rule == "lead_taken" and mine else rule) or desk.rep_refusal(lead_id, to_rep_id)
+        if rule is not None:
+            raise _Refusal(f"{to_rep_id} cannot be given the lead: {rule}.")
+
+    def _settle(self, offer: Mapping[str, Any], state: State) -> None:
+        """Write the offer's row where it is another one now, and whether it holds its lead."""
+        row = dict(offer) | {
+            "answer": state.answer, "answered_at": state.answered_at, "reject_reason": state.reject_reason,
+            "opportunity_id": state.opportunity_id, "converted_at": state.converted_at,
+        }  # fmt: skip
+        if offer["answered_at"] is None and offer["answer"] == state.answer:
+            row["answered_at"] = None  # the data has no date of it, and events told none
+        if row != offer:
+            self.change.upsert("offers", [row])
+        if state.answer not in (None, "accepted"):
+            self.connection.execute(delete(HOLDS).where(HOLDS.c.offer_id == offer["offer_id"]))
+        elif state.answer == "accepted" and self._held(offer["lead_id"]) is None:
+            self.connection.execute(
+                insert(HOLDS).values(lead_id=offer["lead_id"], offer_id=offer["offer_id"], rep_id=offer["rep_id"])
+            )
+            self.connection.execute(delete(UNPLACED).where(UNPLACED.c.lead_id == offer["lead_id"]))
+
+    def _ask(self, told: Told, offer: Mapping[str, Any]) -> None:
+        self.connection.execute(
+            insert(DATA_QUESTIONS).values(
+                event_id=told.event_id, offer_id=offer["offer_id"], lead_id=offer["lead_id"], rep_id=offer["rep_id"],
+                reason=told.body["reason"], asked_at=self.change.at,
+            )
+        )  # fmt: skip
+
+    def _held(self, lead_id: str) -> Any:
+        return self.connection.execute(select(HOLDS).where(HOLDS.c.lead_id == lead_id)).one_or_none()
+
+    def _desk(self) -> Desk:
+        return Desk(self.change, self.zone)  # made anew each time: it remembers the room that it saw
+
+
+def _place(event: Mapping[str, Any]) -> tuple[datetime, int, str]:
+    return event["at"], KINDS.index(event["kind"]), event["event_id"]
+
+
+def _read(row: Row[Any]) -> Told:
+    return Told(row.event_id, row.offer_id, row.kind, row.at, row.received_at, json.loads(row.body))

@@ -1,0 +1,209 @@
+"""Complaints of the field, each as a test: what an SLA does with offers that nobody takes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from features.config import read_config
+from features.errors import Conflict
+from serving.actor import LOCAL
+from serving.ledger import Ledger
+from serving.ledger.change import changing
+from serving.ledger.events import record
+from serving.ledger.offers import Desk
+from serving.ledger.tables import AUDIT, EVENTS
+from serving.sla import USED_UP, Applied, Placed, apply, tick, unplaced, waiting
+from tests.serving.ledger.small import CONFIG, furnish, give, holds, hours, offer, offer_of, table
+
+#: The offer of the Monday, 9:00, is due on Tuesday, 17:00.
+DUE = hours(32)
+REPS = ("R1", "R2", "R3")
+
+
+class Ranking:
+    """Offers a lead to the first rep in order of id who may have it, as the service's own ranking would."""
+
+    def __init__(self, ledger: Ledger, at: datetime) -> None:
+        self.ledger, self.at = ledger, at
+        self.asked: list[tuple[str, str]] = []
+
+    def __call__(self, lead_id: str, reason: str) -> Placed:
+        self.asked.append((lead_id, reason))
+        with changing(self.ledger, self.at) as change:
+            desk = Desk(change, "UTC")
+            if rule := desk.lead_refusal(lead_id):
+                return Placed(None, {rule: len(REPS)})
+            rules = {rep: desk.rep_refusal(lead_id, rep) for rep in REPS}
+            for rep, refused in rules.items():
+                if refused is None:
+                    return Placed(desk.offer(lead_id, rep, decision_id=None, policy="fallback", propensity=None))
+        return Placed(None, {rule: list(rules.values()).count(rule) for rule in rules.values() if rule})
+
+
+@pytest.fixture
+def stood(ledger: Ledger) -> Ledger:
+    furnish(ledger)
+    return ledger
+
+
+def run(ledger: Ledger, at: datetime, config: Any = CONFIG) -> Applied:
+    return apply(ledger, config, Ranking(ledger, at), at)
+
+
+def reject(ledger: Ledger, offer_id: str, at: datetime, reason: str = "bad_fit") -> None:
+    told = {"event_id": f"no-{offer_id}", "offer_id": offer_id, "kind": "rejected", "at": at, "reason": reason}
+    with changing(ledger, at) as change:
+        (outcome,) = record(change, CONFIG, [told], LOCAL)
+    assert outcome.result == "applied"
+
+
+def reps_of(ledger: Ledger, lead_id: str) -> list[str]:
+    offers = sorted(table(ledger, "offers"), key=lambda row: row["offered_at"])
+    return [row["rep_id"] for row in offers if row["lead_id"] == lead_id]
+
+
+def fallback(ledger: Ledger) -> dict[str, dict[str, int]]:
+    with ledger.reading() as connection:
+        return {row["lead_id"]: row["because"] for row in unplaced(connection, 100)}
+
+
+def test_nothing_is_done_before_it_is_due(stood: Ledger) -> None:
+    assert run(stood, hours(31.9)) == Applied()
+    assert offer_of(stood, "F1")["answer"] is None
+
+
+def test_a_lead_does_not_get_stuck_with_one_who_never_answers(stood: Ledger) -> None:
+    done = run(stood, DUE)
+    assert done.expired == ("F1",)
+    old = offer_of(stood, "F1")
+    assert (old["answer"], old["answered_at"]) == ("expired", DUE)
+    assert holds(stood) == dict(done.reoffered)
+    assert reps_of(stood, "L1") == ["R1", "R2"]
+
+
+def test_a_lead_is_never_offered_again_to_the_rep_who_declined_it(stood: Ledger) -> None:
+    at = 1.0
+    for _ in range(5):
+        held = holds(stood).get("L1")
+        if held:
+            reject(stood, held, hours(at))
+        run(stood, hours(at + 0.1))
+        at += 1
+    assert reps_of(stood, "L1") == ["R1", "R2", "R3"]
+
+
+def test_when_all_have_declined_it_goes_to_the_fallback_queue_and_says_so(stood: Ledger) -> None:
+    for at in (1, 2, 3):
+        reject(stood, holds(stood)["L1"], hours(at))
+        run(stood, hours(at + 0.5))
+    assert fallback(stood) == {"L1": {"already_offered": 3}}
+    assert run(stood, hours(5)) == Applied()  # and it is not tried each minute
+
+
+def test_a_lead_is_offered_again_as_often_as_configured_and_then_unplaced(stood: Ledger) -> None:
+    once = read_config("markets: {all: {countries: [DE]}}\ntimezone: UTC\nreoffers: {attempts: 1}\n")
+    reject(stood, "F1", hours(1))
+    assert set(run(stood, hours(1.5), once).reoffered) == {"L1"}
+    reject(stood, holds(stood)["L1"], hours(2))
+    assert run(stood, hours(2.5), once).unplaced == {"L1": {USED_UP: 2}}
+    assert reps_of(stood, "L1") == ["R1", "R2"]
+
+
+def test_an_unplaced_lead_that_gets_an_offer_is_unplaced_no_more(stood: Ledger) -> None:
+    never = read_config("markets: {all: {countries: [DE]}}\ntimezone: UTC\nreoffers: {attempts: 0}\n")
+    reject(stood, "F1", hours(1))
+    run(stood, hours(2), never)
+    assert set(fallback(stood)) == {"L1"}
+    Ranking(stood, hours(3))("L1", "by hand")
+    assert fallback(stood) == {}
+
+
+def test_the_reason_why_the_last_one_ended_is_told_to_the_ranking(stood: Ledger) -> None:
+    give(stood, offer("F2", "L2", "R2"))
+    reject(stood, "F2", hours(1), "not_my_product")
+    ranking = Ranking(stood, DUE)
+    apply(stood, CONFIG, ranking, DUE)
+    assert ranking.asked == [("L2", "not_my_product"), ("L1", "expired")]
+
+
+def test_what_was_withdrawn_or_closed_or_is_history_is_not_offered_again(stood: Ledger) -> None:
+    give(
+        stood,
+        offer("F2", "L2", "R2"),
+        offer("F3", "L3", "R3", hours(-300), answer="rejected", answered_at=hours(-290), reject_reason="other"),
+    )
+    with changing(stood, hours(1)) as change:
+        told = {"event_id": "w", "offer_id": "F2", "kind": "withdrawn", "at": hours(1)}
+        record(change, CONFIG, [told], LOCAL)
+        lead = next(row for row in table(stood, "leads") if row["lead_id"] == "L1")
+        change.upsert("leads", [lead | {"closed_at": hours(1), "status": "closed"}])
+    reject(stood, "F1", hours(2))
+    assert waiting(stood, hours(3)) == []
+
+
+def test_an_answer_that_came_in_time_but_is_told_late_undoes_the_expiry_where_nobody_has_the_lead_yet(
+    stood: Ledger,
+) -> None:
+    apply(stood, CONFIG, lambda *_: Placed(None, {"capacity_full": 2}), DUE)
+    assert set(fallback(stood)) == {"L1"}
+    with changing(stood, hours(33)) as change:
+        told = {"event_id": "yes", "offer_id": "F1", "kind": "accepted", "at": hours(31)}
+        assert record(change, CONFIG, [told], LOCAL)[0].result == "applied"
+    assert offer_of(stood, "F1")["answer"] == "accepted"
+    assert (fallback(stood), holds(stood)) == ({}, {"L1": "F1"})
+
+
+def test_two_workers_that_race_have_one_effect(stood: Ledger) -> None:
+    give(stood, offer("F2", "L2", "R2"), offer("F3", "L3", "R3"))
+    others = Ledger(stood.url)
+    with ThreadPoolExecutor(6) as threads:
+        done = list(threads.map(lambda made: run(made, DUE), [stood, others] * 3))
+    others.close()
+    assert sorted(one for made in done for one in made.expired) == ["F1", "F2", "F3"]
+    assert sorted(lead for made in done for lead in made.reoffered) == ["L1", "L2", "L3"]
+    assert len(table(stood, "offers")) == 6
+    assert fallback(stood) == {}
+    with stood.reading() as connection:
+        assert len(connection.execute(select(EVENTS)).all()) == 3
+        actions = [row.action for row in connection.execute(select(AUDIT))]
+    assert set(actions) == {"expire"}
+
+
+def test_two_workers_that_race_list_an_unplaced_lead_once(stood: Ledger) -> None:
+    reject(stood, "F1", hours(1))
+    with ThreadPoolExecutor(4) as threads:
+        nobody = Placed(None, {"territory": 60})
+        done = list(threads.map(lambda _: apply(stood, CONFIG, lambda *_: nobody, hours(2)), range(8)))
+    assert [made.unplaced for made in done if made.unplaced] == [{"L1": {"territory": 60}}]
+    with stood.reading() as connection:
+        assert [row.action for row in connection.execute(select(AUDIT))] == ["unplace"]
+
+
+def test_one_process_of_many_does_it(stood: Ledger) -> None:
+    at = hours(1)
+    assert tick(stood, CONFIG, Ranking(stood, at), "one", at) == Applied()
+    assert tick(stood, CONFIG, Ranking(stood, at), "two", at) is None
+    assert tick(stood, CONFIG, Ranking(stood, at), "one", hours(1.001)) == Applied()
+    later = hours(1.1)  # one is gone: its lease ran out
+    assert tick(stood, CONFIG, Ranking(stood, later), "two", later) == Applied()
+
+
+def test_a_ranking_that_breaks_leaves_the_lead_waiting_and_the_others_are_served(stood: Ledger) -> None:
+    give(stood, offer("F2", "L2", "R2"))
+    reject(stood, "F1", hours(1))
+    reject(stood, "F2", hours(2))
+    works = Ranking(stood, hours(3))
+
+    def breaks(lead_id: str, reason: str) -> Placed:
+        if lead_id == "L1":
+            raise Conflict("someone was quicker")
+        return works(lead_id, reason)
+
+    assert set(apply(stood, CONFIG, breaks, hours(3)).reoffered) == {"L2"}
+    assert [lead.lead_id for lead in waiting(stood, hours(3))] == ["L1"]
+    assert set(run(stood, hours(4)).reoffered) == {"L1"}
