@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,14 @@ class Book(Known):
         """Make the book of a snapshot."""
         return cls(snapshot.tables, config, instant(snapshot.now), snapshot.columns)
 
-    def renewed(self, tables: Tables, now: int) -> Book:
+    def renewed(self, tables: Tables, now: int, columns: Mapping[str, Iterable[str]] | None = None) -> Book:
         """A book of other tables, some of them the same frames: what is made of those alone is shared, not made again.
 
-        It answers, bit for bit, what `Book(tables, …, now)` would.
+        It answers, bit for bit, what `Book(tables, …, now, columns)` would; columns None: those of this book.
         """
         from features.renewal import renewed  # it knows how a book is made, so it stands above it
 
-        return renewed(self, tables, now)
+        return renewed(self, tables, now, columns)
 
     @cached_property
     def activity_logs(self) -> ActivityLogs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,16 +113,17 @@ BY_VALUE: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }  # fmt: skip
 
 
-def renewed(book: Book, tables: Tables, now: int) -> Book:
+def renewed(book: Book, tables: Tables, now: int, columns: Mapping[str, Iterable[str]] | None = None) -> Book:
     """A book of other tables, sharing with `book` each part whose sources are the same frames, or the same in value.
 
     A new id shifts the codes of its kind, and what is keyed by them is made again; of the contact graphs only those
     of the accounts concerned are built again, whatever was shifted. What is not shared is made when it is asked for.
     Cost   with 12,000 offers and 2,000 accounts: up to 0.1 s, and 0.03 to 0.5 s for what is made again
     """
-    columns = {name: book.columns.get(name, frozenset(frame.columns)) for name, frame in tables.items()}
+    if columns is None:
+        columns = {name: book.columns.get(name, frozenset(frame.columns)) for name, frame in tables.items()}
     made = Book(tables, book.config, now, columns)
-    if made.present != book.present:
+    if made.tables.keys() != book.tables.keys():
         return made  # a table more or less changes what is known at all
     was, fresh = vars(book), vars(made)
     same_tables = {name for name, frame in tables.items() if frame is book.tables[name]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,11 +123,7 @@ def read_database(url: str) -> Source:
     try:
         with engine.connect() as connection:
             see_one_state(connection)
-            inspector = sa.inspect(connection)
-            names = {*inspector.get_table_names(), *inspector.get_view_names()}
-            tables = {n: _read_table(connection, inspector, n) for n in TABLES if n in names}
-            if CRM_COLUMNS in names:
-                tables = _without_unfilled(tables, _named(connection))
+            tables = read_connection(connection)
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error)
         raise UsageError(f"The database {shown} cannot be read: {reason}", field="data") from error
@@ -136,16 +132,28 @@ def read_database(url: str) -> Source:
     return Source(tables, other_columns=True)
 
 
+def read_connection(connection: sa.Connection) -> dict[str, RawTable]:
+    """The same tables through a connection that is open already."""
+    inspector = sa.inspect(connection)
+    names = {*inspector.get_table_names(), *inspector.get_view_names()}
+    tables = {n: read_table(connection, n, [c["name"] for c in inspector.get_columns(n)]) for n in TABLES if n in names}
+    return _without_unfilled(tables, named_columns(connection)) if CRM_COLUMNS in names else tables
+
+
 def _sqlite_exists(url: sa.URL) -> bool:
     """SQLite makes a file that is not there; a reader must not."""
     return not url.database or url.database.startswith(("file:", ":memory:")) or Path(url.database).is_file()
 
 
-def _read_table(connection: sa.Connection, inspector: sa.Inspector, name: str) -> RawTable:
+def read_table(
+    connection: sa.Connection, name: str, names: Sequence[str], where: sa.ColumnElement[bool] | None = None
+) -> RawTable:
+    """Columns of one table, sorted by its key; of some rows only, where `where` says which."""
     # Columns without a type: the driver's own values, so that text in a DATETIME column is judged by the contract.
-    columns: list[sa.ColumnClause[object]] = [sa.column(c["name"]) for c in inspector.get_columns(name)]
+    columns: list[sa.ColumnClause[object]] = [sa.column(c) for c in names]
     key = [c for c in columns if c.name in TABLES[name].key]
-    rows = connection.execute(sa.select(*columns).select_from(sa.table(name)).order_by(*key))
+    asked = sa.select(*columns).select_from(sa.table(name)).order_by(*key)
+    rows = connection.execute(asked if where is None else asked.where(where))
     batches: list[list[list[object]]] = []
     for batch in rows.partitions(50_000):
         batches.append([list(values) for values in zip(*batch, strict=True)])
@@ -153,7 +161,7 @@ def _read_table(connection: sa.Connection, inspector: sa.Inspector, name: str) -
     return RawTable(name, pa.table(cells), name)
 
 
-def _named(connection: sa.Connection) -> dict[str, set[str]]:
+def named_columns(connection: sa.Connection) -> dict[str, set[str]]:
     """The columns that crm_columns names, by table."""
     table, column = sa.column("table_name", sa.Text), sa.column("column_name", sa.Text)
     named: dict[str, set[str]] = {}
@@ -162,11 +170,16 @@ def _named(connection: sa.Connection) -> dict[str, set[str]]:
     return named
 
 
+def always_there(name: str) -> frozenset[str]:
+    """The columns of a table that are never missing, though nothing were in them."""
+    return frozenset(c.name for c in TABLES[name].columns if c.required and TABLES[name].required)
+
+
 def _without_unfilled(tables: dict[str, RawTable], named: dict[str, set[str]]) -> dict[str, RawTable]:
     """The tables without the columns that no source had and nothing has filled since; what must be there, is."""
     kept = {}
     for name, raw in tables.items():
-        always = {c.name for c in TABLES[name].columns if c.required and TABLES[name].required}
+        always = always_there(name)
         filled = [
             c
             for c in raw.cells.column_names

@@ -14,6 +14,7 @@ from features.errors import UsageError
 from features.snapshot import read_snapshot
 from serving.ledger import Ledger
 from serving.ledger.keys import listed
+from serving.live.crm import Crm
 from serving.settings import GUARDED, WORKERS, Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
     """Serve until told to stop (SIGINT, SIGTERM); what is being answered then is finished first.
 
     What is wrong with the data, the configuration, the ledger or the port is said before a worker starts.
-    Raises TableError, ConfigError, MappingError, LedgerError, UsageError
+    Raises TableError, ConfigError, MappingError, LedgerError, LedgerEmpty, UsageError
     """
     check(settings, host, port)
     prepare(settings, workers)
@@ -60,10 +61,14 @@ def check(settings: Settings, host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(f"Port {port} of {host} cannot be taken: {error.strerror}.", field="--port") from None
-    read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
+    if settings.data is not None:
+        read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
     ledger = Ledger.open(settings.db, settings.home)
     log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
     try:
+        if settings.data is None:
+            with ledger.reading() as connection:
+                Crm.read(connection)
         if not address.is_loopback:
             _keyed(ledger, host)
     finally:

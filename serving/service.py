@@ -27,6 +27,7 @@ from serving.turns import RUNNING
 from serving.wire import ask, base, inline
 
 if TYPE_CHECKING:
+    from serving.live import Live
     from serving.recommend import Recommender
 
 Answer = dict[str, Any]
@@ -84,7 +85,7 @@ def _json(content: Any) -> Response:
 
 
 async def _model(request: Request) -> Response:
-    return _answered(request.app.state.recommender.model)
+    return _answered(request.app.state.service.recommender.model)
 
 
 async def _document(_: Request) -> Response:
@@ -99,13 +100,23 @@ class Callsheet:
     """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons."""
 
     def __init__(self) -> None:
-        from serving.start import start  # models and data are a worker's; the supervisor does without them
+        from serving.start import follow, start  # models and data are a worker's; the supervisor does without them
 
-        self.recommender: Recommender = start(Settings.of())
-        PAGES.state.recommender = self.recommender
+        settings = Settings.of()
+        self.live: Live | None = follow(settings) if settings.data is None else None
+        self._still = start(settings) if self.live is None else None
+        PAGES.state.service = self
         for route in ("recommend_reps", "recommend_leads", "score"):
             # BentoML inspects a method's signature each time it is looked up; once is enough.
             setattr(self, route, getattr(self, route))
+
+    @property
+    def recommender(self) -> Recommender:
+        """What answers now; take it once for an answer."""
+        if self.live is not None:
+            return self.live.recommender
+        assert self._still is not None
+        return self._still
 
     def __is_ready__(self) -> bool:
         """Whether requests are welcome: the data is loaded, or this object would not be there."""

@@ -18,9 +18,13 @@ GUARDED, QUOTA = "CALLSHEET_GUARDED", "CALLSHEET_QUOTA"
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the data, the configuration, the models and the ledger are; `as_of` None: the data's latest fact."""
+    """Where the data, the configuration, the models and the ledger are.
 
-    data: str
+    data   a snapshot; None: the ledger, followed, whose now is the clock
+    as_of  a snapshot's now; None: its latest fact
+    """
+
+    data: str | None
     config: Path
     home: Path
     db: str | None = None
@@ -29,10 +33,7 @@ class Settings:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read them. Raises UsageError when CALLSHEET_DATA is not set or CALLSHEET_AS_OF is no instant."""
-        data = environment.get(DATA)
-        if not data:
-            raise UsageError(f"Name the data in {DATA}, or start with `callsheet serve --data D`.", field="--data")
+        """Read them. Raises UsageError when CALLSHEET_AS_OF is no instant."""
         as_of = environment.get(AS_OF)
         try:
             instant = pd.Timestamp(as_of) if as_of else None
@@ -40,19 +41,26 @@ class Settings:
             raise UsageError(f"{AS_OF} is no instant: {as_of!r}.", field="--as-of") from None
         mapping = environment.get(MAPPING)
         return cls(
-            data, Path(environment.get(CONFIG) or "callsheet.yaml"), Path(environment.get(HOME) or ".callsheet"),
-            environment.get(DB) or None, Path(mapping) if mapping else None, instant,
+            environment.get(DATA) or None, Path(environment.get(CONFIG) or "callsheet.yaml"),
+            Path(environment.get(HOME) or ".callsheet"), environment.get(DB) or None,
+            Path(mapping) if mapping else None, instant,
         )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for value, name in ((self.mapping, "--mapping"), (self.as_of, "--as-of")):
+            if self.data is None and value is not None:
+                raise UsageError(
+                    f"{name} is about a snapshot, so it needs --data; a ledger's rows are in our tables already, and "
+                    "its now is the clock.",
+                    field=name,
+                )
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that `of` reads back; paths made absolute, for a worker may start elsewhere."""
-        local = "://" not in self.data
-        said = {
-            DATA: str(Path(self.data).resolve()) if local else self.data,
-            CONFIG: str(self.config.resolve()),
-            HOME: str(self.home.resolve()),
-        }
+        said = {CONFIG: str(self.config.resolve()), HOME: str(self.home.resolve())}
+        if self.data is not None:
+            said[DATA] = self.data if "://" in self.data else str(Path(self.data).resolve())
         if self.db:
             said[DB] = self.db
         if self.mapping:

@@ -7,36 +7,45 @@ from pathlib import Path
 
 from features.book import Book
 from features.config import Config, load_config
-from features.snapshot import Snapshot, read_snapshot
+from features.snapshot import read_snapshot
 from serving.cache import ModelCache
 from serving.ladder import climb
 from serving.ledger import Ledger
 from serving.ledger.releases import Releases
+from serving.live import Live
 from serving.recommend import Recommender
 from serving.settings import Settings
 
 
-def recommender(snapshot: Snapshot, config: Config, home: Path, db: str | None = None) -> Recommender:
+def recommender(book: Book, config: Config, home: Path, db: str | None = None) -> Recommender:
     """A recommender on what is released now. Raises LedgerError when the ledger cannot be opened."""
     ledger = Ledger.open(db, home)
     try:
         standing = climb(Releases(ledger), ModelCache(home), config)
     finally:
         ledger.close()
-    return Recommender(Book.of(snapshot, config), config, standing)
+    return Recommender(book, config, standing)
 
 
 def start(settings: Settings) -> Recommender:
-    """Load everything that a serving process needs, the model's trial beside the data, and warm it up."""
+    """Load everything that answers from a snapshot need, the model's trial beside the data, and warm it up."""
     config = load_config(settings.config)
     ledger = Ledger.open(settings.db, settings.home)
     try:
         with ThreadPoolExecutor(1) as aside:
             climbing = aside.submit(climb, Releases(ledger), ModelCache(settings.home), config)
-            snapshot = read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
+            snapshot = read_snapshot(
+                str(settings.data), config=config, mapping=settings.mapping, as_of=settings.as_of
+            )  # fmt: skip
             book = Book.of(snapshot, config)
             made = Recommender(book, config, climbing.result())
     finally:
         ledger.close()
     made.warm()
     return made
+
+
+def follow(settings: Settings) -> Live:
+    """Load everything that answers from the ledger need, and follow it. Raises LedgerError, LedgerEmpty, TableError."""
+    config = load_config(settings.config)
+    return Live(Ledger.open(settings.db, settings.home), config, settings.home).start()

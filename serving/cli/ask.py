@@ -13,17 +13,17 @@ from serving.cli.options import (
     HOME,
     AsOfOption,
     ConfigOption,
-    DataOption,
     DbOption,
     Format,
     FormatOption,
     HomeOption,
+    LedgerDataOption,
     MappingOption,
     UnreadConfigOption,
+    book_of,
     config_at,
     instant,
     say,
-    snapshot_of,
 )
 
 SCORES = ("score", "p_accept", "p_convert", "expected_value")
@@ -31,8 +31,8 @@ SCORES = ("score", "p_accept", "p_convert", "expected_value")
 
 def score(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS.csv", help="lead_id, rep_id, optional as_of.")],
-    data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="OUT.csv", help="The same pairs, in the same order.")],
+    data: LedgerDataOption = None,
     config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
     as_of: AsOfOption = None,
     model: Annotated[str | None, typer.Option(metavar="VERSION", show_default="the champion", help="Which.")] = None,
@@ -44,12 +44,11 @@ def score(
 
     \b
     Examples
-      callsheet score --data crm pairs.csv --out scores.csv
+      callsheet score pairs.csv --out scores.csv
       callsheet score --data crm pairs.csv --out scores.csv --model 3
     """
     settings = config_at(config)
-    known = snapshot_of(data, settings, mapping, as_of)
-    from features.book import Book
+    book = book_of(data, settings, mapping, as_of, home, db)
     from serving.batch import read_pairs, score_file
     from serving.ladder import chosen
     from serving.ledger import Ledger
@@ -64,12 +63,12 @@ def score(
         ledger.close()
     if told:
         say(told)
-    scored = score_file(Recommender(Book.of(known, settings), settings, standing), asked, out)
+    scored = score_file(Recommender(book, settings, standing), asked, out)
     say(f"{out}: {len(asked):,} pairs, {scored:,} of them scored.")
 
 
 def recommend(
-    data: DataOption,
+    data: LedgerDataOption = None,
     lead: Annotated[str | None, typer.Option("--lead", metavar="LEAD", help="Rank the reps for this lead.")] = None,
     rep: Annotated[str | None, typer.Option("--rep", metavar="REP", help="Rank the open leads for this rep.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many at most.")] = 10,
@@ -82,25 +81,25 @@ def recommend(
 
     \b
     Examples
-      callsheet recommend --data crm --lead L12742
+      callsheet recommend --lead L12742
       callsheet recommend --data crm --rep R00003 -k 5
-      callsheet recommend --data crm --rep R00003 --format csv
+      callsheet recommend --rep R00003 --format csv
     """
     if (lead is None) == (rep is None):
         raise UsageError("Name either a lead (--lead) or a rep (--rep).", field="--lead")
     settings = config_at(config)
-    known = snapshot_of(data, settings, mapping, as_of)
+    book = book_of(data, settings, mapping, as_of, home, db)
     from serving import listing
     from serving.present import Names, show_answer
     from serving.start import recommender
 
-    ready = recommender(known, settings, home, db)
+    ready = recommender(book, settings, home, db)
     if lead is not None:
         answer = ready.reps_for_lead(lead, k, reasons=True)
     else:
         answer = ready.leads_for_rep(str(rep), k, reasons=True)
     if format is Format.table:
-        show_answer(answer, Names.of(known.tables), listing.console())
+        show_answer(answer, Names.of(book.tables), listing.console())
     elif format is Format.json:
         listing.show_object(answer)
     else:
@@ -110,21 +109,25 @@ def recommend(
 
 
 def serve(
-    data: DataOption,
+    data: LedgerDataOption = None,
     host: Annotated[str, typer.Option(help="An IP address; beyond loopback it takes an API key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it listens.")] = 3000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
     config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
     as_of: AsOfOption = None,
 ) -> None:  # fmt: skip
-    """Answer over HTTP until you stop it: reps for a lead, leads for a rep, scores of pairs; on data, as advice.
+    """Answer over HTTP until you stop it: reps for a lead, leads for a rep, scores of pairs.
 
+    From the ledger, which `callsheet load` fills: whatever is written to it, by this
+    service or beside it, counts within a second in every process, and so does a model
+    that is released. With --data from a snapshot, as advice only.
     Ready when /readyz answers 200; /docs.json describes every route.
 
     \b
     Examples
+      callsheet serve
+      callsheet serve --port 8080 --workers 4
       callsheet serve --data crm
-      callsheet serve --data crm --port 8080 --workers 4
     """
     settings = config_at(config)
     from serving.run import serve as run

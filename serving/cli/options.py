@@ -15,6 +15,7 @@ from features.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from features.book import Book
     from features.config import Config
     from features.snapshot import Snapshot
 
@@ -42,6 +43,12 @@ def _use_home(home: Path) -> Path:
 
 DataOption = Annotated[
     str, typer.Option("--data", metavar="DIR|URL", help="The CRM snapshot: a folder of CSV or Parquet, or a SQL URL.")
+]
+LedgerDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="DIR|URL", help="A CRM snapshot, as for `check`.", show_default="the ledger's CRM, as of now"
+    ),
 ]
 MappingOption = Annotated[
     Path | None, typer.Option("--mapping", metavar="FILE.sql", help="Brings a foreign export to Callsheet's names.")
@@ -98,6 +105,27 @@ def instant(text: str | None, zone: str | None) -> pd.Timestamp | None:
             raise UsageError(f"{text!r} has no time zone; write {text}Z for UTC.", field="--as-of")
         at = at.tz_localize("UTC" if bare_date else zone)
     return at.tz_convert("UTC")
+
+
+def book_of(
+    data: str | None, config: Config, mapping: Path | None, as_of: str | None, home: Path, db: str | None
+) -> Book:
+    """The book of the snapshot that --data names, else of the ledger as of now. Raises TableError, LedgerEmpty."""
+    from features.book import Book
+
+    if data is not None:
+        return Book.of(snapshot_of(data, config, mapping, as_of), config)
+    if mapping is not None or as_of is not None:
+        name = "--mapping" if mapping is not None else "--as-of"
+        raise UsageError(f"{name} is about a snapshot, so it needs --data; a ledger's now is the clock.", field=name)
+    from serving.ledger import Ledger
+    from serving.live import ledger_book
+
+    ledger = Ledger.open(db, home)
+    try:
+        return ledger_book(ledger, config)
+    finally:
+        ledger.close()
 
 
 def snapshot_of(data: str, config: Config, mapping: Path | None, as_of: str | None) -> Snapshot:

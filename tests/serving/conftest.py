@@ -116,16 +116,16 @@ def service(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 
 class running:
-    """`callsheet serve` on a free port of loopback, from a folder that holds nothing."""
+    """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot."""
 
-    def __init__(self, crm: Crm, home: Path) -> None:
+    def __init__(self, crm: Crm, home: Path, *options: str, ledger: bool = False) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.home, self.log = home, home / "serve.log"
         self.command = [
-            sys.executable, "-m", "callsheet", "serve", "--data", str(crm.folder), "--config", str(crm.config_path),
-            "--home", str(home), "--port", str(self.port),
+            sys.executable, "-m", "callsheet", "serve", *(() if ledger else ("--data", str(crm.folder))),
+            "--config", str(crm.config_path), "--home", str(home), "--port", str(self.port), *options,
         ]  # fmt: skip
 
     def __enter__(self) -> Service:
