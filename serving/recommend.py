@@ -73,9 +73,10 @@ class Recommender:
     @property
     def open_leads(self) -> np.ndarray:
         """Codes of the leads that are open now."""
-        return self._open_at(self.now)
+        return self.open_at(self.now)
 
-    def _open_at(self, now: int) -> np.ndarray:
+    def open_at(self, now: int) -> np.ndarray:
+        """Codes of the leads that are open at an instant."""
         opened = self._opened
         if opened is None or opened[0] != now:
             self._opened = opened = now, self.book.open_leads(now)
@@ -119,7 +120,7 @@ class Recommender:
     def rank_leads(self, rep_id: str) -> Ranking:
         """Every open lead that a rep may take, ranked. Raises UnknownId."""
         now = self.now
-        lead = self._open_at(now)
+        lead = self.open_at(now)
         about = self.book.rep_index.code(rep_id, "rep_id")
         return replace(self._rank("lead_id", lead, np.full(len(lead), about, np.int64), now), rep=about)
 
@@ -215,6 +216,17 @@ class Recommender:
             }
             for place, i in enumerate(best.tolist())
         ]  # fmt: skip
+
+    def judge(self, lead: np.ndarray, rep: np.ndarray, now: int) -> tuple[np.ndarray, Callable[[np.ndarray], Order]]:
+        """(n,) what refuses each pair by codes, and the order of those of them that are named by position."""
+        standing, engine = self._served
+        t = np.full(len(lead), now, np.int64)
+        refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
+        return refused, lambda rows: self._order(standing, engine, lead[rows], rep[rows], t[rows])
+
+    def said(self, order: Order, now: int) -> Answer:
+        """What every answer names: who answered, as of when, and how well."""
+        return self._said(self.standing, order.rung, order.reason, now)
 
     def _newest(self, rows: np.ndarray, lead: np.ndarray) -> np.ndarray:
         if len(rows) <= SCORED:
@@ -333,7 +345,7 @@ class Recommender:
             "promoted_at": release.promoted_at.strftime("%Y-%m-%dT%H:%M:%SZ") if release else None,
             "reason": release.reason if release else None, "forced": bool(release and release.forced),
             "gate": dict(release.gate) if release else {}, "card": {k: card[k] for k in shown if k in card},
-            "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self._open_at(now)),
+            "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self.open_at(now)),
         }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select
 
 from features.catalogue import FEATURE_VERSION
 from features.errors import UnknownId
+from features.matrix import Matrix
 from serving.instants import EPOCH
 from serving.ledger.crm import OFFERS
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
@@ -49,14 +50,9 @@ class Decision:
         connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=body))
 
 
-def new_id() -> str:
-    """A decision's id."""
-    return f"D-{uuid.uuid4().hex}"
-
-
 def decision(
     ranking: Ranking, answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str,
-    propensity: Sequence[float], decision_id: str | None = None,
+    propensity: Sequence[float],
 ) -> Decision:  # fmt: skip
     """What is written of an answer.
 
@@ -67,40 +63,57 @@ def decision(
     order, rows = ranking.order, ranking.rows
     best = ranking.best[:KEPT]
     shown = ranking.best[: len(answer["items"])]
-    row = {
-        "decision_id": decision_id or new_id(), "at": at, "actor": actor, "route": route,
-        "lead_id": answer.get("lead_id"), "rep_id": answer.get("rep_id"),
-        "as_of": EPOCH + timedelta(microseconds=ranking.now), "policy": answer["policy"], "rung": answer["rung"],
-        "degraded_reason": answer["degraded_reason"], "model_version": answer["model_version"],
-        "content_hash": order.product.content_hash if order.product is not None else None,
-        "feature_version": FEATURE_VERSION, "config_fingerprint": config, "inputs_hash": _hash(ranking),
-        "book_seq": seq, "candidates": answer["candidates"],
-        "refused": json.dumps(answer["refused"], sort_keys=True),
-    }  # fmt: skip
+    content_hash = order.product.content_hash if order.product is not None else None
+    row = row_of(
+        answer, route=route, actor=actor, at=at, seq=seq, config=config, now=ranking.now, content_hash=content_hash,
+        inputs_hash=inputs_hash(ranking.now, ranking.ids[rows], order.matrix),
+    )  # fmt: skip
     refused = ranking.refused_ids if ranking.ranked == "rep_id" else {}
     detail = {
         "ranked": ranking.ranked, "scored": len(rows), "candidates": [str(i) for i in ranking.ids[rows[best]]],
-        "score": _numbers(order.score[best]), "p_accept": _numbers(order.p_accept[best]),
-        "p_convert": _numbers(order.p_convert[best]), "expected_value": _numbers(order.value[best]),
+        "score": numbers(order.score[best]), "p_accept": numbers(order.p_accept[best]),
+        "p_convert": numbers(order.p_convert[best]), "expected_value": numbers(order.value[best]),
         "propensity": [float(p) for p in propensity[: len(best)]], "refused": refused, "items": answer["items"],
         "columns": list(order.matrix.columns) if order.matrix is not None else [],
-        "vectors": [_numbers(v) for v in order.matrix.values[shown]] if order.matrix is not None else [],
+        "vectors": _vectors(ranking, shown),
     }  # fmt: skip
     return Decision(row, detail)
 
 
-def _numbers(values: np.ndarray) -> list[float | None]:
+def _vectors(ranking: Ranking, shown: np.ndarray) -> dict[str, list[float | None]]:
+    """The features of what was shown, by candidate; the float32 of each as JSON keeps it exactly."""
+    matrix = ranking.order.matrix
+    return {} if matrix is None else {str(ranking.ids[ranking.rows[i]]): numbers(matrix.values[i]) for i in shown}
+
+
+def numbers(values: np.ndarray) -> list[float | None]:
     """Each number as JSON can hold it, to the last bit; None where it is missing."""
     return [None if v != v else float(v) for v in values]
 
 
-def _hash(ranking: Ranking) -> str:
-    """SHA-256 over what the scores were made from: the candidates, in their order, and their features."""
-    told = hashlib.sha256(str(ranking.now).encode())
-    told.update("\x00".join(ranking.ids[ranking.rows].astype(str)).encode())
-    if ranking.order.matrix is not None:
-        told.update(np.ascontiguousarray(ranking.order.matrix.values).tobytes())
+def inputs_hash(now: int, ids: np.ndarray, matrix: Matrix | None) -> str:
+    """SHA-256 over what scores were made from: the candidates, in their order, and their features."""
+    told = hashlib.sha256(str(now).encode())
+    told.update("\x00".join(ids.astype(str)).encode())
+    if matrix is not None:
+        told.update(np.ascontiguousarray(matrix.values).tobytes())
     return told.hexdigest()
+
+
+def row_of(
+    answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str, now: int,
+    content_hash: str | None, inputs_hash: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of a decision that answers so; `now` is the instant of its features."""
+    return {
+        "decision_id": f"D-{uuid.uuid4().hex}", "at": at, "actor": actor, "route": route,
+        "lead_id": answer.get("lead_id"), "rep_id": answer.get("rep_id"),
+        "as_of": EPOCH + timedelta(microseconds=now), "policy": answer["policy"], "rung": answer["rung"],
+        "degraded_reason": answer["degraded_reason"], "model_version": answer["model_version"],
+        "content_hash": content_hash, "feature_version": FEATURE_VERSION, "config_fingerprint": config,
+        "inputs_hash": inputs_hash, "book_seq": seq, "candidates": answer["candidates"],
+        "refused": json.dumps(answer.get("refused", {}), sort_keys=True),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Why a decision was made, years later: what was written down, and the same model asked again with the same features."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from features.errors import CallsheetError
+from features.matrix import Matrix
+from models.product import Product
+from models.reasons import explain as reasons_of
+from serving.instants import iso, micros
+from serving.ledger.decisions import Told
+
+log = logging.getLogger(__name__)
+
+Answer = dict[str, Any]
+#: A model by its content hash. Raises ModelError where it is not kept any more.
+Load = Callable[[str], Product]
+
+
+def explained(told: Told, load: Load) -> Answer:
+    """A decision as it was answered, and what came of it.
+
+    replay     the model of then on the features of then: whether it says the same; null where no model scored, the
+               model is gone, or the decision's particulars were erased with the contact that they were about
+    reasons    of each candidate that was shown, made anew from both
+    """
+    row, detail = told.row, told.detail
+    answer = {name: row[name] for name in _KEPT} | {
+        "at": iso(micros(row["at"])), "as_of": iso(micros(row["as_of"])), "degraded": row["degraded_reason"] is not None,
+        "refused": json.loads(row["refused"]), "erased": detail is None, "offers": [_offer(one) for one in told.offers],
+        "events": [_event(one) for one in told.events],
+        "items": [], "scores": [], "features": {}, "refused_ids": {}, "replay": None,
+    }  # fmt: skip
+    if detail is None:
+        return answer
+    replay, reasons = _replayed(detail, row["content_hash"], load)
+    named = detail["ranked"]
+    items = [item | {"reasons": item["reasons"] or reasons.get(item.get(named), [])} for item in detail["items"]]
+    columns = ("score", "p_accept", "p_convert", "expected_value", "propensity")
+    scores = [
+        {named: one} | {name: detail[name][place] for name in columns} for place, one in enumerate(detail["candidates"])
+    ]  # fmt: skip
+    features = {one: dict(zip(detail["columns"], vector, strict=True)) for one, vector in detail["vectors"].items()}
+    return answer | {
+        "items": items, "scores": scores, "features": features, "refused_ids": detail["refused"], "replay": replay,
+    }  # fmt: skip
+
+
+_KEPT = (
+    "decision_id", "actor", "route", "lead_id", "rep_id", "policy", "rung", "degraded_reason", "model_version",
+    "content_hash", "feature_version", "config_fingerprint", "inputs_hash", "book_seq", "candidates",
+)  # fmt: skip
+
+
+def _replayed(
+    detail: Mapping[str, Any], content_hash: str | None, load: Load
+) -> tuple[Answer | None, dict[str, list[Answer]]]:  # fmt: skip
+    """What the model of then says today, and its reasons by candidate."""
+    if content_hash is None or not detail["vectors"]:
+        return None, {}
+    try:
+        product = load(content_hash)
+    except CallsheetError as error:
+        return {"model": "gone", "agrees": None, "because": str(error)}, {}
+    ids = list(detail["vectors"])
+    place = {one: i for i, one in enumerate(detail["candidates"])}
+    scored = [one for one in ids if one in place and detail["expected_value"][place[one]] is not None]
+    if not scored:
+        return None, {}
+    values = np.array([detail["vectors"][one] for one in scored], dtype=np.float32)  # None reads as NaN
+    n = len(scored)
+    blank, then = np.full(n, "", object), np.zeros(n, np.int64)
+    matrix = Matrix(values, tuple(detail["columns"]), blank, blank, then, product.vocabulary)
+    said = product.predict(matrix)
+    written = np.array([detail["score"][place[one]] for one in scored])
+    same = bool(np.array_equal(said.score, written))
+    facts: list[Mapping[str, str | None]] = [{} for _ in scored]
+    told = reasons_of(product, matrix, facts)
+    reasons = {
+        one: [{"feature": r.feature, "effect": r.effect, "text": r.text} for r in why]
+        for one, why in zip(scored, told, strict=True)
+    }
+    return {"model": "here", "agrees": same, "because": None}, reasons
+
+
+def _offer(row: Mapping[str, Any]) -> Answer:
+    at = {name: iso(micros(row[name])) if row[name] else None for name in ("offered_at", "answered_at", "converted_at")}
+    kept = ("offer_id", "lead_id", "rep_id", "attempt", "policy", "propensity", "answer", "reject_reason",
+            "opportunity_id")  # fmt: skip
+    return {name: row[name] for name in kept} | at
+
+
+def _event(row: Mapping[str, Any]) -> Answer:
+    return {
+        "event_id": row["event_id"], "offer_id": row["offer_id"], "kind": row["kind"], "actor": row["actor"],
+        "at": iso(micros(row["at"])), "received_at": iso(micros(row["received_at"])),
+    }  # fmt: skip

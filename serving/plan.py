@@ -1,0 +1,259 @@
+"""Plans a week: the open leads to the reps, worth most first, each rep up to the room that is left."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
+
+from features.eligibility import RULES
+from features.errors import InputError
+from models.assignment import greedy
+from serving.actor import Actor
+from serving.decide import Decided, Decider
+from serving.instants import micros
+from serving.ledger import LedgerError
+from serving.ledger.audit import record
+from serving.ledger.change import Change, changing
+from serving.ledger.decisions import Decision, inputs_hash, numbers, row_of
+from serving.ledger.idempotency import Once, keep, stored
+from serving.ledger.offers import Desk
+from serving.ranking import Order
+from serving.recommend import Answer, Recommender
+
+#: Pairs that are judged at once: bounds the memory.
+CHUNK: Final = 50_000
+FULL: Final = RULES.index("capacity_full") + 1
+#: More places than there are leads.
+NO_LIMIT: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """(n,) pairs that may be, by codes of the book, with what they are worth."""
+
+    lead: np.ndarray
+    rep: np.ndarray
+    score: np.ndarray
+    p_accept: np.ndarray
+    p_convert: np.ndarray
+    value: np.ndarray
+
+    def priority(self) -> np.ndarray:
+        """(n,) place of each pair: by expected value, then score, then lead and rep."""
+        value = np.where(np.isnan(self.value), -np.inf, self.value)
+        place = np.empty(len(value), np.int64)
+        place[np.lexsort((self.rep, self.lead, -self.score, -value))] = np.arange(len(value))
+        return place
+
+
+def week_instant(week: str, now: int, *, commit: bool) -> int:
+    """An instant of an ISO week, UTC, microseconds: now where it is this week's.
+
+    Raises InputError for no week, a week that is over, and a coming one that is to be committed
+    """
+    found = re.fullmatch(r"(\d{4})-W(\d{2})", week)
+    try:
+        first = date.fromisocalendar(int(found[1]), int(found[2]), 1) if found else None
+    except ValueError:
+        first = None
+    if first is None:
+        raise InputError(f"{week!r} is no ISO week; write it as 2026-W10.", field="week")
+    today = datetime.fromtimestamp(now / 1e6, UTC).date()
+    this = today - timedelta(days=today.weekday())
+    if first < this:
+        raise InputError(f"The week {week} is over.", field="week")
+    if first == this:
+        return now
+    if commit:
+        raise InputError("Only the current week can be committed; ask for a coming one with dry_run.", field="week")
+    return micros(datetime(first.year, first.month, first.day, 12, tzinfo=UTC) + timedelta(days=2))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a plan came to, before it is committed."""
+
+    recommender: Recommender
+    now: int
+    order: Order
+    pairs: Pairs
+    chosen: np.ndarray
+    because: Mapping[str, Mapping[str, int]]
+    room: np.ndarray
+    candidates: int
+
+    def assignments(self) -> list[Answer]:
+        """The chosen pairs, worth most first."""
+        book, p = self.recommender.book, self.pairs
+        numbered = (numbers(a[self.chosen]) for a in (p.score, p.p_accept, p.p_convert, p.value))
+        ids = (book.lead_ids[p.lead[self.chosen]], book.rep_ids[p.rep[self.chosen]])
+        return [
+            {"lead_id": str(lead), "rep_id": str(rep), "offer_id": None, "score": s, "p_accept": a, "p_convert": c,
+             "expected_value": v}
+            for lead, rep, s, a, c, v in zip(*ids, *numbered, strict=True)
+        ]  # fmt: skip
+
+    def left(self) -> dict[str, int]:
+        """Places that are left by rep; a rep without a limit is not named."""
+        used = np.bincount(self.pairs.rep[self.chosen], minlength=len(self.room))
+        return {
+            str(rep): int(room - taken)
+            for rep, room, taken in zip(self.recommender.book.rep_ids, self.room, used, strict=True)
+            if room < NO_LIMIT
+        }
+
+
+def made(recommender: Recommender, week: str, *, commit: bool = False) -> Plan:
+    """Plan the open leads of a recommender. Raises InputError for the week. Cost: features of every eligible pair."""
+    book, now = recommender.book, recommender.now
+    t = week_instant(week, now, commit=commit)
+    leads, reps = recommender.open_at(now), np.arange(len(book.rep_ids), dtype=np.int64)
+    parts: list[Pairs] = []
+    refused_of = np.zeros((len(leads), len(RULES) + 1), np.int64)
+    order = recommender.judge(leads[:0], reps[:0], now)[1](np.empty(0, np.int64))
+    step = max(1, CHUNK // max(len(reps), 1))
+    for start in range(0, len(leads), step):
+        part = leads[start : start + step]
+        lead, rep = np.repeat(part, len(reps)), np.tile(reps, len(part))
+        refused, ordered = recommender.judge(lead, rep, now)
+        if t != now:
+            refused = np.where(refused == FULL, 0, refused)  # another week's room
+        counts = refused + np.repeat(np.arange(len(part)), len(reps)) * (len(RULES) + 1)
+        refused_of[start : start + step] = np.bincount(counts, minlength=len(part) * (len(RULES) + 1)).reshape(
+            len(part), -1
+        )
+        rows = np.flatnonzero(refused == 0)
+        if len(rows):
+            order = ordered(rows)
+            parts.append(Pairs(lead[rows], rep[rows], order.score, order.p_accept, order.p_convert, order.value))
+    pairs = _joined(parts)
+    room = _room(recommender, reps, t)
+    chosen = greedy(pairs.lead, pairs.rep, pairs.priority(), room)
+    because = _because(recommender, leads, refused_of, pairs, chosen)
+    return Plan(recommender, now, order, pairs, chosen, because, room, len(leads) * len(reps))
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    if not parts:
+        none, codes = np.empty(0), np.empty(0, np.int64)
+        return Pairs(codes, codes, none, none, none, none)
+    return Pairs(*(np.concatenate([getattr(p, name) for p in parts]) for name in Pairs.__dataclass_fields__))
+
+
+def _room(recommender: Recommender, reps: np.ndarray, t: int) -> np.ndarray:
+    """(reps,) places of each rep in the week of t."""
+    at = np.full(len(reps), t, np.int64)
+    capacity = recommender.book.reps.capacity.read(reps, at, latest=True)
+    left = np.ceil(capacity) - recommender.book.used(reps, at)
+    return np.where(np.isnan(capacity), NO_LIMIT, np.maximum(np.nan_to_num(left), 0)).astype(np.int64)
+
+
+def _because(
+    recommender: Recommender, leads: np.ndarray, refused_of: np.ndarray, pairs: Pairs, chosen: np.ndarray
+) -> dict[str, dict[str, int]]:  # fmt: skip
+    """Why each lead that nobody gets has no rep: who could have taken it had no room left."""
+    places = {int(code): i for i, code in enumerate(leads)}
+    eligible = np.bincount([places[int(code)] for code in pairs.lead], minlength=len(leads)) if len(leads) else []
+    placed = set(pairs.lead[chosen].tolist())
+    because = {}
+    for place, code in enumerate(leads.tolist()):
+        if code not in placed:
+            counts = dict(zip(RULES, refused_of[place, 1:].tolist(), strict=True))
+            counts["capacity_full"] += int(eligible[place])
+            because[str(recommender.book.lead_ids[code])] = {rule: n for rule, n in counts.items() if n}
+    return because
+
+
+# -- Answering and committing ----------------------------------------------------------------------------------------
+
+
+def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None) -> Decided:
+    """Plan a week, and write the decision down; with `once` every assignment becomes an offer, in one transaction.
+
+    An assignment that does not hold any more when it is committed is listed as unplaced, with the rule.
+    Raises InputError for the week; LedgerError where a commit cannot be written
+    """
+    if once is not None:
+        with decider.ledger.reading() as connection:
+            if before := stored(connection, once):
+                return Decided(json.loads(before.body), replayed=True)
+    found = made(decider.now(), week, commit=once is not None)
+    if once is None:
+        answer, decision = _answered(decider, found, week, found.assignments(), found.because, actor, dry_run=True)
+        try:
+            with decider.ledger.writing() as connection:
+                decision.write(connection)
+        except (LedgerError, SQLAlchemyError):
+            return Decided(answer | {"decision_id": None, "advice_only": True})
+        return Decided(answer)
+    with changing(decider.ledger, decider.clock()) as change:
+        if before := stored(change.connection, once):
+            return Decided(json.loads(before.body), replayed=True)
+        answer = _committed(decider, change, found, week, actor)
+        keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
+    decider.follow()
+    return Decided(answer)
+
+
+def _committed(decider: Decider, change: Change, found: Plan, week: str, actor: Actor) -> Answer:
+    desk = Desk(change, decider.config.timezone or "UTC")
+    because = {lead: dict(why) for lead, why in found.because.items()}
+    answer, decision = _answered(decider, found, week, [], because, actor, dry_run=False)
+    offered = []
+    for line in found.assignments():
+        lead_id, rep_id = line["lead_id"], line["rep_id"]
+        rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
+        if rule is None:
+            offer_id = desk.offer(
+                lead_id, rep_id, decision_id=decision.decision_id, policy=answer["policy"], propensity=1.0
+            )
+            offered.append(line | {"offer_id": offer_id})
+        elif rule not in ("lead_taken", "lead_closed"):
+            because[lead_id] = {rule: 1}
+    answer |= {"assignments": offered, "unplaced": _unplaced(because)}
+    Decision(decision.row, {**decision.detail, "items": offered}).write(change.connection)
+    told = {line["lead_id"]: line["offer_id"] for line in offered}
+    record(change, actor.name, "plan", decision.decision_id, {"week": week, "offers": told, "unplaced": len(because)})
+    return answer
+
+
+def _unplaced(because: Mapping[str, Mapping[str, int]]) -> list[Answer]:
+    return [{"lead_id": lead, "because": dict(why)} for lead, why in because.items()]
+
+
+def _answered(
+    decider: Decider, found: Plan, week: str, assignments: list[Answer], because: Mapping[str, Mapping[str, int]],
+    actor: Actor, *, dry_run: bool,
+) -> tuple[Answer, Decision]:  # fmt: skip
+    """The answer, and the decision that keeps it."""
+    refused: Counter[str] = Counter()
+    for why in because.values():
+        refused.update(why)
+    answer = found.recommender.said(found.order, found.now) | {
+        "week": week, "dry_run": dry_run, "candidates": found.candidates, "assignments": assignments,
+        "unplaced": _unplaced(because), "room": found.left(),
+    }  # fmt: skip
+    product = found.order.product
+    content_hash = product.content_hash if product is not None else None
+    p = found.pairs
+    ids = found.recommender.book.lead_ids[p.lead] + "\x1f" + found.recommender.book.rep_ids[p.rep]
+    row = row_of(
+        answer | {"refused": dict(refused)}, route="plan", actor=actor.name, at=decider.clock(),
+        seq=found.recommender.seq or 0, config=decider.config.fingerprint, now=found.now, content_hash=content_hash,
+        inputs_hash=inputs_hash(found.now, ids, None),
+    )  # fmt: skip
+    detail: dict[str, Any] = {
+        "ranked": "lead_id", "scored": len(p.lead), "candidates": [], "refused": {}, "items": assignments,
+        "columns": [], "vectors": {}, "score": [], "p_accept": [], "p_convert": [], "expected_value": [],
+        "propensity": [],
+    }  # fmt: skip
+    decision = Decision(row, detail)
+    return answer | {"decision_id": decision.decision_id, "advice_only": False}, decision

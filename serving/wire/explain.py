@@ -1,0 +1,81 @@
+"""Why a decision was made: everything that was written down of it, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.wire.base import Answer
+
+
+class OfferTold(Answer):
+    """An offer that the decision made, as it stands now."""
+
+    offer_id: str
+    lead_id: str
+    rep_id: str
+    attempt: float | None
+    policy: str | None
+    propensity: float | None
+    offered_at: str
+    answer: str | None
+    answered_at: str | None
+    reject_reason: str | None
+    opportunity_id: str | None
+    converted_at: str | None
+
+
+class EventTold(Answer):
+    """What was reported of one of its offers."""
+
+    event_id: str
+    offer_id: str
+    kind: str
+    actor: str
+    at: str
+    received_at: str
+
+
+class Replay(Answer):
+    """model: here, or gone; agrees: whether it says today, of the features of then, what it said then."""
+
+    model: str
+    agrees: bool | None
+    because: str | None
+
+
+class ExplainAnswer(Answer):
+    """A decision.
+
+    items        what was answered, each line with its reasons; scores: every candidate that was ranked, the best first
+    features     by candidate that was shown, feature -> value; null: not known then
+    refused      how many each rule refused; refused_ids: whom, where the candidates were reps
+    erased       the particulars are gone with the contact that they were about
+    """
+
+    decision_id: str
+    at: str
+    as_of: str
+    actor: str
+    route: str
+    lead_id: str | None
+    rep_id: str | None
+    policy: str
+    rung: str
+    degraded: bool
+    degraded_reason: str | None
+    model_version: str | None
+    content_hash: str | None
+    feature_version: str
+    config_fingerprint: str
+    inputs_hash: str
+    book_seq: int
+    candidates: int
+    refused: dict[str, int]
+    refused_ids: dict[str, list[str]]
+    erased: bool
+    items: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
+    features: dict[str, dict[str, float | None]]
+    replay: Replay | None
+    offers: list[OfferTold]
+    events: list[EventTold]

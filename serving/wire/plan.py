@@ -1,0 +1,52 @@
+"""The plan of a week: which rep gets which open lead, within everybody's room, and why a lead has no rep."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from serving.wire.ask import Said
+from serving.wire.base import Answer, Flag, Payload
+
+
+class PlanAsk(Payload):
+    """Plan a week: of the open leads, the pairs worth most first, each rep up to the room that is left.
+
+    dry_run false commits it: every assignment becomes an offer, in one transaction, for the current week alone.
+    """
+
+    week: Annotated[str, Field(strict=True, pattern=r"^[0-9]{4}-W[0-9]{2}$", description="ISO week, as 2026-W10.")]
+    dry_run: Flag = True
+
+
+class Assignment(Answer):
+    """One lead for one rep."""
+
+    lead_id: str
+    rep_id: str
+    offer_id: str | None
+    score: float
+    p_accept: float | None
+    p_convert: float | None
+    expected_value: float | None
+
+
+class Unplaced(Answer):
+    """A lead that nobody gets: how many reps each rule refused, capacity_full among them."""
+
+    lead_id: str
+    because: dict[str, int]
+
+
+class PlanAnswer(Said):
+    """The plan. candidates: pairs that were looked at; room: places that are left after it, by rep with a limit."""
+
+    decision_id: str | None
+    advice_only: bool
+    week: str
+    dry_run: bool
+    candidates: int
+    assignments: list[Assignment]
+    unplaced: list[Unplaced]
+    room: dict[str, int]
