@@ -1,4 +1,4 @@
-"""Why a decision was made, years later: what was written down, and the same model asked again with the same features."""
+"""Why a decision was made, years later: what was written down, and the model of then asked again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def explained(told: Told, load: Load) -> Answer:
     """
     row, detail = told.row, told.detail
     answer = {name: row[name] for name in _KEPT} | {
-        "at": iso(micros(row["at"])), "as_of": iso(micros(row["as_of"])), "degraded": row["degraded_reason"] is not None,
+        "at": iso(micros(row["at"])), "as_of": iso(micros(row["as_of"])),
+        "degraded": row["degraded_reason"] is not None,
         "refused": json.loads(row["refused"]), "erased": detail is None, "offers": [_offer(one) for one in told.offers],
         "events": [_event(one) for one in told.events],
         "items": [], "scores": [], "features": {}, "refused_ids": {}, "replay": None,
@@ -41,7 +42,7 @@ def explained(told: Told, load: Load) -> Answer:
         return answer
     replay, reasons = _replayed(detail, row["content_hash"], load)
     named = detail["ranked"]
-    items = [item | {"reasons": item["reasons"] or reasons.get(item.get(named), [])} for item in detail["items"]]
+    items = [item | {"reasons": item.get("reasons") or reasons.get(item.get(named), [])} for item in detail["items"]]
     columns = ("score", "p_accept", "p_convert", "expected_value", "propensity")
     scores = [
         {named: one} | {name: detail[name][place] for name in columns} for place, one in enumerate(detail["candidates"])

@@ -101,6 +101,20 @@ class Plan:
             for lead, rep, s, a, c, v in zip(*ids, *numbered, strict=True)
         ]  # fmt: skip
 
+    def detail(self) -> dict[str, Any]:
+        """What explains the assignments: by lead, the scores and features of its pair."""
+        lead, rep = self.pairs.lead[self.chosen], self.pairs.rep[self.chosen]
+        order = self.recommender.judge(lead, rep, self.now)[1](np.arange(len(lead)))
+        ids = [str(one) for one in self.recommender.book.lead_ids[lead]]
+        rows = [numbers(vector) for vector in order.matrix.values] if order.matrix is not None else []
+        return {
+            "ranked": "lead_id", "scored": len(self.pairs.lead), "candidates": ids, "refused": {},
+            "score": numbers(order.score), "p_accept": numbers(order.p_accept), "p_convert": numbers(order.p_convert),
+            "expected_value": numbers(order.value), "propensity": [1.0] * len(ids),
+            "columns": list(order.matrix.columns) if order.matrix is not None else [],
+            "vectors": dict(zip(ids, rows, strict=False)),
+        }  # fmt: skip
+
     def left(self) -> dict[str, int]:
         """Places that are left by rep; a rep without a limit is not named."""
         used = np.bincount(self.pairs.rep[self.chosen], minlength=len(self.room))
@@ -160,8 +174,7 @@ def _because(
     recommender: Recommender, leads: np.ndarray, refused_of: np.ndarray, pairs: Pairs, chosen: np.ndarray
 ) -> dict[str, dict[str, int]]:  # fmt: skip
     """Why each lead that nobody gets has no rep: who could have taken it had no room left."""
-    places = {int(code): i for i, code in enumerate(leads)}
-    eligible = np.bincount([places[int(code)] for code in pairs.lead], minlength=len(leads)) if len(leads) else []
+    eligible = np.bincount(np.searchsorted(leads, pairs.lead), minlength=len(leads))
     placed = set(pairs.lead[chosen].tolist())
     because = {}
     for place, code in enumerate(leads.tolist()):
@@ -250,10 +263,5 @@ def _answered(
         seq=found.recommender.seq or 0, config=decider.config.fingerprint, now=found.now, content_hash=content_hash,
         inputs_hash=inputs_hash(found.now, ids, None),
     )  # fmt: skip
-    detail: dict[str, Any] = {
-        "ranked": "lead_id", "scored": len(p.lead), "candidates": [], "refused": {}, "items": assignments,
-        "columns": [], "vectors": {}, "score": [], "p_accept": [], "p_convert": [], "expected_value": [],
-        "propensity": [],
-    }  # fmt: skip
-    decision = Decision(row, detail)
+    decision = Decision(row, found.detail() | {"items": assignments})
     return answer | {"decision_id": decision.decision_id, "advice_only": False}, decision

@@ -1,0 +1,125 @@
+"""A week's plan: no lead twice, no rep over his room, the best first, and a because for every lead without a rep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from features.errors import InputError, ModelError
+from models.product import Product
+from serving.actor import LOCAL
+from serving.explain import explained
+from serving.ledger import Ledger
+from serving.ledger.audit import verify
+from serving.ledger.change import changing
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.decisions import read
+from serving.ledger.load import load
+from serving.plan import plan
+from tests.serving.conftest import Crm
+from tests.serving.standing_ledger import Stand
+
+
+@pytest.fixture
+def stand(ledger: Ledger, crm: Crm) -> Stand:
+    load(ledger, crm.snapshot)
+    return Stand(ledger, crm)
+
+
+def this_week(stand: Stand) -> str:
+    year, week, _ = stand.now.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def test_every_open_lead_is_assigned_or_unplaced_with_its_because(stand: Stand) -> None:
+    answer = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    recommender = stand.known
+    assigned = [line["lead_id"] for line in answer["assignments"]]
+    unplaced = {line["lead_id"]: line["because"] for line in answer["unplaced"]}
+    assert assigned
+    assert len(set(assigned)) == len(assigned)
+    everyone = {str(recommender.book.lead_ids[code]) for code in recommender.open_leads}
+    assert everyone == set(assigned) | set(unplaced)
+    assert not set(assigned) & set(unplaced)
+    reps = len(recommender.book.rep_ids)
+    assert all(sum(because.values()) == reps for because in unplaced.values())
+    values = [line["expected_value"] for line in answer["assignments"]]
+    assert values == sorted(values, reverse=True)
+    assert all(left >= 0 for left in answer["room"].values())
+    assert answer["dry_run"]
+    assert not any(line["offer_id"] for line in answer["assignments"])
+    with stand.ledger.reading() as connection:
+        told = read(connection, answer["decision_id"])
+    assert told.detail is not None
+    assert told.detail["items"] == answer["assignments"]
+    said = explained(told, lambda content_hash: stand.crm.products[1])
+    assert said["replay"] == {"model": "here", "agrees": True, "because": None}
+    assert set(said["features"]) == set(assigned)
+
+
+def test_a_committed_plan_makes_its_offers_once_and_holds_nobody_over_his_room(stand: Stand) -> None:
+    once = stand.once()
+    first = plan(stand.decider, this_week(stand), actor=LOCAL, once=once)
+    again = plan(stand.decider, this_week(stand), actor=LOCAL, once=once)
+    assert again.replayed
+    assert again.answer == first.answer
+    with stand.ledger.reading() as connection:
+        made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id == first.answer["decision_id"])).all()
+        assert verify(connection) is None
+    assert {row.offer_id for row in made} == {line["offer_id"] for line in first.answer["assignments"]}
+    dry = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    given = Counter(line["rep_id"] for line in first.answer["assignments"])
+    full = {rep for rep, left in first.answer["room"].items() if not left}
+    assert full
+    assert not full & {line["rep_id"] for line in dry["assignments"]}
+    assert all(given[rep] for rep in full & set(given))
+
+
+def test_a_coming_week_has_its_own_room_and_cannot_be_committed(stand: Stand) -> None:
+    later = stand.now + timedelta(days=7)
+    year, week, _ = later.isocalendar()
+    coming = f"{year}-W{week:02d}"
+    now = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    then = plan(stand.decider, coming, actor=LOCAL).answer
+    assert len(then["assignments"]) >= len(now["assignments"])
+    with pytest.raises(InputError, match="current week"):
+        plan(stand.decider, coming, actor=LOCAL, once=stand.once())
+    for wrong in ("2020-W01", "2026-W60", "2026-10"):
+        with pytest.raises(InputError):
+            plan(stand.decider, wrong, actor=LOCAL)
+
+
+def test_what_was_taken_in_between_is_unplaced_with_the_rule(stand: Stand) -> None:
+    dry = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    gone = dry["assignments"][0]["rep_id"]
+    with changing(stand.ledger) as change:
+        left = {"active_until": stand.now - timedelta(seconds=1)}
+        change.connection.execute(CRM["reps"].update().where(CRM["reps"].c.rep_id == gone).values(**left))
+    answer = plan(stand.decider, this_week(stand), actor=LOCAL, once=stand.once()).answer
+    assert gone not in {line["rep_id"] for line in answer["assignments"]}
+    assert {"inactive": 1} in [line["because"] for line in answer["unplaced"]]
+
+
+def test_an_explanation_says_what_was_said_with_reasons_and_what_came_of_it(stand: Stand) -> None:
+    lead_id = stand.free_lead()
+    answer = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=stand.once()).answer
+    with stand.ledger.reading() as connection:
+        told = read(connection, answer["decision_id"])
+    said = explained(told, lambda content_hash: stand.crm.products[1])
+    assert said["replay"] == {"model": "here", "agrees": True, "because": None}
+    assert [item["rep_id"] for item in said["items"]] == [item["rep_id"] for item in answer["items"]]
+    assert any(item["reasons"] for item in said["items"])
+    assert said["offers"][0]["offer_id"] == answer["items"][0]["offer_id"]
+    assert said["scores"][0]["propensity"] == 1.0
+    assert told.detail is not None
+    changed = replace(told, detail={**told.detail, "score": [told.detail["score"][0] + 1, *told.detail["score"][1:]]})
+    assert explained(changed, lambda content_hash: stand.crm.products[1])["replay"]["agrees"] is False
+
+    def gone(content_hash: str) -> Product:
+        raise ModelError(f"There is no model {content_hash[:12]}.")
+
+    assert explained(told, gone)["replay"]["model"] == "gone"
