@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from features.errors import CallsheetError
-from serving import body
+from serving import body, logs, metrics
 from serving.actor import LOCAL, Actor
 from serving.credentials import Credentials, Forbidden, Open
 from serving.crowd import Crowd, Quota
@@ -42,6 +44,8 @@ class Passed:
 
     shaped    the answer has its final shape, a refusal too
     turn      its place among what this worker computes at once
+    route     the path as the list of routes has it; other for what is none
+    rung      what ranked, none where nothing did; code: with what it was refused
     replayed  it is the one that an earlier request with this idempotency key got
     """
 
@@ -52,6 +56,9 @@ class Passed:
     idempotency_key: str | None = None
     replayed: bool = False
     turn: Turn | None = None
+    route: str = "other"
+    rung: str = "none"
+    code: str | None = None
 
     def working(self) -> AbstractContextManager[None]:
         """Held while the answer is computed, in the thread that computes it."""
@@ -60,6 +67,19 @@ class Passed:
 
 #: The request that is being answered, for code that BentoML does not hand it to.
 PASSED: Final[ContextVar[Passed]] = ContextVar("callsheet_passed")
+
+
+def refused(error: CallsheetError) -> Response:
+    """The envelope of an error, as the answer to the request at hand."""
+    passed = PASSED.get()
+    passed.shaped, passed.code = True, error.code
+    return envelope(error)
+
+
+def broken() -> Response:
+    """The answer to the request at hand when something broke that nobody meant to."""
+    log.exception("Request %s broke", PASSED.get().request_id)
+    return refused(Turned(500, "internal", INTERNAL))
 
 
 class Edge:
@@ -86,34 +106,44 @@ class Edge:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         passed = Passed(uuid.uuid4().hex)
+        PASSED.set(passed)
         out = _Shaped(send, passed)
+        began = time.perf_counter()
+        try:
+            await self._guarded(scope, receive, out)
+            await out.finish()
+        finally:
+            _tell(out, time.perf_counter() - began)
+
+    async def _guarded(self, scope: Scope, receive: Receive, out: _Shaped) -> None:
+        """Have the request answered; what is raised meanwhile becomes the answer."""
         try:
             headers = _headers(scope)
             given = headers.get(b"x-request-id", b"").decode("latin-1")
             if REQUEST_ID.fullmatch(given):
-                passed.request_id = given
+                out.passed.request_id = given
             await self._pass(headers, scope, receive, out)
         except CallsheetError as error:
-            await self._refuse(error, out, scope, receive)
+            await self._refuse(refused(error), out, scope, receive)
         except Exception:
-            log.exception("Request %s broke", passed.request_id)
+            answer = broken()
             if out.started:  # too late for an envelope: the connection breaks, so that nobody takes half for whole
                 raise
-            await self._refuse(Turned(500, "internal", INTERNAL), out, scope, receive)
-        await out.finish()
+            await self._refuse(answer, out, scope, receive)
 
     async def _pass(self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, out: _Shaped) -> None:
         """Let in who may ask, and only as often and as much at once as they may."""
         if not _probe(scope):
             actor = out.passed.actor = self.credentials.actor(scope, _text(headers.get(b"authorization")))
             route = _route(scope)
+            out.passed.route = route.path
             if route.scope not in actor.scopes:
                 raise Forbidden(str(route.scope))
             self.quota.spend(actor)
             with self.crowd.inside(actor):
                 await self._ask(route, headers, scope, receive, out)
         else:
-            _route(scope)
+            out.passed.route = _route(scope).path
             await self._hand_on(scope, receive, out)
 
     async def _ask(
@@ -129,7 +159,9 @@ class Edge:
         if not route.queued:
             await self._hand_on(scope, receive, out)
             return
+        waits = time.perf_counter()
         passed.turn = await self.turns.take(passed.actor.name)
+        metrics.WAITS.observe(time.perf_counter() - waits)
         try:
             await self._hand_on(scope, receive, out)
         finally:
@@ -137,13 +169,11 @@ class Edge:
 
     async def _hand_on(self, scope: Scope, receive: Receive, out: _Shaped) -> None:
         scope["callsheet"] = out.passed
-        PASSED.set(out.passed)
         await self.app(scope, receive, out)
 
-    async def _refuse(self, error: CallsheetError, out: _Shaped, scope: Scope, receive: Receive) -> None:
+    async def _refuse(self, answer: Response, out: _Shaped, scope: Scope, receive: Receive) -> None:
         if not out.started:
-            out.passed.shaped = True
-            await envelope(error)(scope, receive, out)
+            await answer(scope, receive, out)
 
 
 class _Shaped:
@@ -152,6 +182,7 @@ class _Shaped:
     def __init__(self, send: Send, passed: Passed) -> None:
         self.send, self.passed = send, passed
         self.started = False
+        self.status = 0
         self._withheld: Message | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -160,7 +191,7 @@ class _Shaped:
             if message["status"] >= 400 and not self.passed.shaped:
                 self._withheld = message
                 return
-            self.started = True
+            self.started, self.status = True, message["status"]
             own = [(b"x-request-id", self.passed.request_id.encode())]
             if self.passed.replayed:
                 own.append((b"idempotent-replayed", b"true"))
@@ -178,10 +209,24 @@ class _Shaped:
         shown = 503 if status == 504 else status
         code = CODES.get(status, "internal" if status >= 500 else "refused")
         error = Turned(shown, code, MESSAGES.get(status, INTERNAL if status >= 500 else "The request was refused."))
-        self._withheld, self.passed.shaped = None, True
-        response = envelope(error)
+        self._withheld = None
+        response = refused(error)
         await self({"type": "http.response.start", "status": shown, "headers": response.raw_headers})
         await self({"type": "http.response.body", "body": response.body})
+
+
+def _tell(out: _Shaped, seconds: float) -> None:
+    """Count the request and write its line; a probe that is well is not worth one."""
+    passed, status = out.passed, out.status or 499  # as nginx has it: the caller left before the answer
+    metrics.REQUESTS.labels(passed.route, passed.rung, str(status)).observe(seconds)
+    if passed.code is not None:
+        metrics.TURNED_AWAY.labels(passed.code).inc()
+    probe = passed.route in ROUTES and ROUTES[passed.route].scope is None
+    if not probe or status >= 400:
+        logs.request(
+            request_id=passed.request_id, route=passed.route, status=status, ms=round(1000 * seconds, 2),
+            actor=passed.actor.name, rung=passed.rung, code=passed.code,
+        )  # fmt: skip
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -54,7 +54,9 @@ class Ledger:
             if parsed.get_backend_name() == "sqlite":
                 self.engine = self._sqlite(parsed.render_as_string(hide_password=False), parsed.database)
             elif parsed.get_backend_name() == "postgresql":
-                self.engine = create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
+                self.engine = create_engine(
+                    parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
+                )
             else:
                 raise UsageError(f"A ledger is SQLite or PostgreSQL, not {parsed.get_backend_name()}.", field="--db")
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
@@ -74,7 +76,7 @@ class Ledger:
         if database and database != ":memory:":
             Path(database).parent.mkdir(parents=True, exist_ok=True)
         self.journal = "wal" if module.sqlite_version_info >= WAL_SAFE else "delete"
-        engine = create_engine(url, module=module, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(url, module=module, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
 
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _: object) -> None:
@@ -157,7 +159,8 @@ def _alembic() -> AlembicConfig:
 def _reported() -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
-        raise LedgerError(f"The ledger's database refused: {error.orig}") from error
     except SQLAlchemyError as error:
-        raise LedgerError(f"The ledger's database refused: {error}") from error
+        said = error.orig if isinstance(error, DBAPIError) else error
+        # What follows the first line are details, and repeat the row.
+        first = str(said).partition("\n")[0]
+        raise LedgerError(f"The ledger's database refused: {first}") from error

@@ -1,0 +1,84 @@
+"""Every metric by name, once: what an operator watches. Labels come from short lists, never an id or personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_MILLISECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_HOUR: Final = 3600.0
+
+REQUESTS: Final = Histogram(
+    "callsheet_request_duration_seconds",
+    "From the first byte of a request to the last of its answer. rung: what ranked, none where nothing did.",
+    ("route", "rung", "status"), buckets=_MILLISECONDS,
+)  # fmt: skip
+WAITS: Final = Histogram(
+    "callsheet_turn_wait_seconds", "How long a request waited until it was computed.", buckets=_MILLISECONDS
+)
+TURNED_AWAY: Final = Counter("callsheet_turned_away_total", "Requests that were refused, by the code.", ("code",))
+RUNNING: Final = Gauge(
+    "callsheet_turns_running", "Requests that are computed now, in all workers.", multiprocess_mode="livesum"
+)
+WAITING: Final = Gauge(
+    "callsheet_turns_waiting", "Requests that wait to be computed, in all workers.", multiprocess_mode="livesum"
+)
+OPEN: Final = Gauge(
+    "callsheet_requests_open", "Requests that are open in any state, in all workers.", multiprocess_mode="livesum"
+)
+DECISIONS: Final = Counter(
+    "callsheet_decisions_total", "Answers that rank. given: advice, decision (recorded), offer (committed).",
+    ("policy", "rung", "given"),
+)  # fmt: skip
+REFUSALS: Final = Counter("callsheet_refusals_total", "Candidates that a rule refused, by the rule.", ("rule",))
+FEEDBACK: Final = Counter("callsheet_feedback_total", "Events that were reported, by what became of them.", ("result",))
+FEEDBACK_LAG: Final = Histogram(
+    "callsheet_feedback_lag_seconds", "From an event to our knowing of it.",
+    buckets=(1, 10, 60, 10 * 60, _HOUR, 6 * _HOUR, 24 * _HOUR, 3 * 24 * _HOUR, 7 * 24 * _HOUR, 30 * 24 * _HOUR),
+)  # fmt: skip
+MODEL_AGE: Final = Gauge(
+    "callsheet_model_age_seconds", "Since the last fact that the model learned from; 0: this rung does not serve.",
+    ("rung",), multiprocess_mode="livemax",
+)  # fmt: skip
+LEDGER_LAG: Final = Gauge(
+    "callsheet_ledger_lag_changes", "Changes of the ledger that the slowest worker does not know yet.",
+    multiprocess_mode="livemax",
+)  # fmt: skip
+LEDGER_STALE: Final = Gauge(
+    "callsheet_ledger_stale_seconds", "Since when the slowest worker may not know what was committed.",
+    multiprocess_mode="livemax",
+)  # fmt: skip
+OVERDUE: Final = Gauge(
+    "callsheet_offers_overdue", "Open offers past the time by which they should have been answered.",
+    multiprocess_mode="livemax",
+)  # fmt: skip
+SLA_BREACHES: Final = Counter("callsheet_sla_breaches_total", "Offers that expired without an answer.")
+
+ALL: Final = (
+    REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
+    LEDGER_LAG, LEDGER_STALE, OVERDUE, SLA_BREACHES,
+)  # fmt: skip
+
+
+def answered(answer: Mapping[str, Any]) -> str:
+    """Count an answer that ranks, and whom its rules refused; the rung that ranked, none where nothing did."""
+    rung = answer.get("rung")
+    if rung is None or "items" not in answer:
+        return str(rung or "none")
+    given = "decision" if answer.get("decision_id") else "advice"
+    if any(item.get("offer_id") for item in answer["items"]):
+        given = "offer"
+    DECISIONS.labels(str(answer.get("policy")), str(rung), given).inc()
+    for rule, count in (answer.get("refused") or {}).items():
+        REFUSALS.labels(rule).inc(count)
+    return str(rung)
+
+
+def exposition() -> tuple[bytes, str]:
+    """What every worker of this service counted, as Prometheus reads it, and its content type."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    client = BentoMLContainer.metrics_client.get()
+    return client.generate_latest(), client.CONTENT_TYPE_LATEST

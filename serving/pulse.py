@@ -1,0 +1,68 @@
+"""What no request tells: every few seconds each worker says how old its model is and how far it is behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from features.errors import CallsheetError
+from serving import metrics
+from serving.ledger.change import seq_of
+
+if TYPE_CHECKING:
+    from serving.edge import Edge
+
+log = logging.getLogger(__name__)
+
+SECONDS: Final = 2.0
+
+
+class Pulse:
+    """A thread of one worker that ends with it.
+
+    answers  what it answers from: `recommender`, and `live` where it follows the ledger; None while it starts
+    """
+
+    def __init__(self, edge: Edge, answers: Callable[[], Any]) -> None:
+        self.edge, self.answers = edge, answers
+        self._stopped = Event()
+
+    def start(self) -> None:
+        """Beat from now on."""
+        Thread(target=self._beat, name="pulse", daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(SECONDS):
+            try:
+                self.beat()
+            except CallsheetError:
+                pass  # the ledger cannot be read, which its follower says; the gauges keep what they said
+            except Exception:
+                log.exception("What the metrics tell could not be told")
+
+    def beat(self) -> None:
+        """Say once how things stand. Raises LedgerError."""
+        metrics.RUNNING.set(self.edge.turns.running)
+        metrics.WAITING.set(self.edge.turns.waiting)
+        metrics.OPEN.set(self.edge.crowd.open)
+        answers = self.answers()
+        if answers is None:
+            return
+        standing = answers.recommender.standing
+        about = standing.product.card.get("about", {}) if standing.product else {}
+        for rung in ("champion", "last_good"):
+            metrics.MODEL_AGE.labels(rung).set(_age(about.get("cut")) if rung == standing.rung else 0)
+        live = getattr(answers, "live", None)
+        if live is not None:
+            metrics.LEDGER_STALE.set(live.stale_seconds)
+            with live.ledger.reading() as connection:
+                metrics.LEDGER_LAG.set(max(0, seq_of(connection) - live.seq))
+
+
+def _age(cut: str | None) -> float:
+    """Seconds since a day; 0 where the model does not tell it."""
+    return time.time() - datetime.fromisoformat(cut).replace(tzinfo=UTC).timestamp() if cut else 0.0
