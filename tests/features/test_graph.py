@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # noqa: TID251 - graphs go to worker processes so
 from itertools import pairwise
 
 import networkx as nx
