@@ -87,14 +87,14 @@ class Decided:
 class Decider:
     """Answers on a ledger: every answer is a decision that is written down.
 
-    now     the recommender of this moment, asked once for each answer; follow brings it up to what is committed
+    now     the recommender of this moment, asked once for each answer; what it does not know yet of offers, leads and
+            reps is checked in the transaction
     clock   the instant of what is written
     """
 
     ledger: Ledger
     config: Config
     now: Callable[[], Recommender]
-    follow: Callable[[], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     # -- the questions ----------------------------------------------------------------------------------------------
@@ -132,7 +132,8 @@ class Decider:
 
         def rank(recommender: Recommender) -> Asked:
             held = self._held(rep_id)
-            return Asked(recommender, recommender.rank_leads(rep_id), ("rep_id", rep_id), held=held)
+            ranking = recommender.rank_leads(rep_id).without(dict.fromkeys(held, "lead_taken"))
+            return Asked(recommender, ranking, ("rep_id", rep_id), held=held)
 
         def settle(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:
             return _best_leads(desk, asked, ranking, k)
@@ -186,12 +187,9 @@ class Decider:
                     said = self._offered(change, settle, asked, ranking, answer, made)
                     keep(change, once, 200, json.dumps(said, ensure_ascii=False))
                     record(change, actor.name, "offer", made.decision_id, _told(route, asked, said))
+                return Decided(said)
             except _Overtaken as overtaken:
                 lost |= overtaken.lost
-                self.follow()
-                continue
-            self.follow()
-            return Decided(said)
         raise Busy
 
     def _offered(

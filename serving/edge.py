@@ -22,7 +22,7 @@ from serving.credentials import Credentials, Forbidden, Open
 from serving.crowd import Crowd, Quota
 from serving.ledger.idempotency import HEADER, key_of
 from serving.refusal import CODES, INTERNAL, MESSAGES, Turned, envelope
-from serving.routes import ROUTES, Route
+from serving.routes import Route, route_of
 from serving.turns import Turn, Turns
 
 log = logging.getLogger(__name__)
@@ -242,12 +242,12 @@ def _text(header: bytes | None) -> str | None:
 
 def _probe(scope: Scope) -> bool:
     """Whether anyone may ask it; a path that is no route is not one."""
-    route = ROUTES.get(scope["path"])
+    route = route_of(scope["path"])
     return route is not None and route.scope is None
 
 
 def _route(scope: Scope) -> Route:
-    route = ROUTES.get(scope["path"])
+    route = route_of(scope["path"])
     if route is None:
         raise Turned(404, "route_unknown", "There is no such route; /docs.json lists them.")
     if scope["method"] != route.method:

@@ -22,6 +22,8 @@ CREDENTIAL = (
     "An API key, made by `callsheet keys create`. While the ledger has none, whoever is on the same machine needs none."
 )
 
+PATH_ID = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._-]+$"}
+
 MEANINGS = {
     200: "The answer.",
     400: "The body is not what the route takes.",
@@ -30,10 +32,11 @@ MEANINGS = {
     404: "An id that is not in the data.",
     405: "Another method than this one.",
     408: "The body came too slowly.",
-    409: "Commits need the ledger; on a snapshot answers are advice.",
+    409: "It contradicts what is stored; or commits need the ledger, and this service answers from a snapshot.",
     413: "The body is too large.",
     415: "Not JSON in UTF-8.",
     429: "This credential asks too much at once.",
+    422: "The same key with another body.",
     431: "The headers are too large.",
     500: "It broke; the request id finds it in the log.",
     503: "Not ready, or too slow; try again.",
@@ -82,12 +85,15 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": route.summary,
         "description": _describe(route),
-        "operationId": route.path.strip("/").replace(".", "_"),
+        "operationId": route.path.partition("/{")[0].strip("/").replace(".", "_"),
         "tags": [route.tag],
         "responses": {"200": ok} | {str(s): {"$ref": f"#/components/responses/{s}"} for s in sorted(statuses)},
     }
     if route.scope:
         operation["security"] = [{"bearer": []}, {}]  # none while the ledger has no key, on the same machine
+    if "{" in route.path:
+        name = route.path.partition("{")[2].strip("}")
+        operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": PATH_ID}]
     if route.ask:
         content = {"application/json": {"schema": reference(route.ask, "validation")}}
         operation["requestBody"] = {"required": True, "content": content}

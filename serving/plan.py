@@ -212,7 +212,6 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
             return Decided(json.loads(before.body), replayed=True)
         answer = _committed(decider, change, found, week, actor)
         keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
-    decider.follow()
     return Decided(answer)
 
 

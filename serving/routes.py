@@ -16,6 +16,8 @@ from serving.wire.ask import (
     ScoreAnswer,
     ScoreAsk,
 )
+from serving.wire.explain import ExplainAnswer
+from serving.wire.plan import PlanAnswer, PlanAsk
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Route:
 
 
 _ADVICE: Final = (409, ("commit_unavailable",))
+#: What a commit may be told besides.
+_COMMITS: Final = (
+    (400, ("idempotency_key_missing",)), (422, ("idempotency_mismatch",)), (503, ("busy", "ledger_unavailable")),
+)  # fmt: skip
 
 ROUTES: Final[dict[str, Route]] = {
     route.path: route
@@ -51,11 +57,20 @@ ROUTES: Final[dict[str, Route]] = {
             errors=(
                 (404, ("lead_unknown", "contact_unknown", "account_unknown", "rep_unknown", "campaign_unknown")),
                 (409, ("commit_unavailable", "lead_exists", "contact_exists", "account_exists")),
+                *_COMMITS,
             ),
         ),
         Route(
             "/recommend_leads", "POST", "What should this rep do now? The call sheet.", LeadsAsk, LeadsAnswer,
-            errors=((404, ("rep_unknown",)), _ADVICE),
+            errors=((404, ("rep_unknown",)), _ADVICE, *_COMMITS),
+        ),
+        Route(
+            "/plan", "POST", "Which rep gets which open lead this week, within everybody's room?", PlanAsk, PlanAnswer,
+            errors=(_ADVICE, *_COMMITS),
+        ),
+        Route(
+            "/explain/{decision_id}", "GET", "Why a decision was made, and what came of it.", answer=ExplainAnswer,
+            errors=((404, ("decision_unknown",)), _ADVICE, (503, ("ledger_unavailable",))), scope="read",
         ),
         Route(
             "/score", "POST", "Score pairs of lead and rep.", ScoreAsk, ScoreAnswer,
@@ -98,3 +113,13 @@ WITH_BODY: Final[dict[int, tuple[str, ...]]] = {
     413: ("body_too_large",),
     415: ("content_type", "content_encoding"),
 }
+
+_BY_PREFIX: Final = {path[: path.index("{")]: route for path, route in ROUTES.items() if "{" in path}
+
+
+def route_of(path: str) -> Route | None:
+    """The route of a path; its last part may be an id, where a route says so."""
+    prefix, slash, last = path.rpartition("/")
+    if "{" not in path and path in ROUTES:
+        return ROUTES[path]
+    return _BY_PREFIX.get(prefix + slash) if last else None

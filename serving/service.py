@@ -19,14 +19,20 @@ from features.errors import CallsheetError
 from serving import logs, metrics
 from serving.credentials import Keys
 from serving.crowd import Quota
+from serving.decide import Decided
 from serving.edge import PASSED, App, Edge, broken, refused
+from serving.explain import explained
 from serving.instants import micros
 from serving.ledger import Ledger
+from serving.ledger.decisions import read
+from serving.ledger.idempotency import Once
 from serving.openapi import document
+from serving.plan import plan
 from serving.pulse import Pulse
 from serving.settings import Settings, guarded, quota, workers
 from serving.turns import RUNNING
 from serving.wire import ask, base, inline
+from serving.wire import plan as plan_wire
 
 if TYPE_CHECKING:
     from serving.live import Live
@@ -45,11 +51,11 @@ class CommitUnavailable(CallsheetError):
     exit_code = 1
     status = 409
 
-    def __init__(self) -> None:
-        super().__init__(
-            "This service answers from a snapshot, so it gives advice and makes no offers; leave commit out.",
-            field="commit",
-        )
+    def __init__(
+        self,
+        message: str = "This service answers from a snapshot: it gives advice and makes no offers; leave commit out.",
+    ) -> None:
+        super().__init__(message, field="commit")
 
 
 class _FromEdge(IODescriptor):  # type: ignore[misc]
@@ -83,6 +89,21 @@ def _answered(answer: Callable[[], Answer]) -> Response:
         return broken()  # BentoML would write the error's message to the log, and with it what was asked
 
 
+def _once(route: str, commit: bool = True) -> Once | None:
+    """The one write that is asked for, by the caller's key; None: nothing is written. Raises KeyRefused."""
+    passed = PASSED.get()
+    if not commit:
+        return None
+    body = passed.ask.model_dump(mode="json") if passed.ask is not None else {}
+    return Once.of(passed.actor.name, route, passed.idempotency_key, body)
+
+
+def _said(decided: Decided) -> Answer:
+    """What was decided, marked where it is the answer of an earlier request."""
+    PASSED.get().replayed = decided.replayed
+    return decided.answer
+
+
 def _json(content: Any) -> Response:
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Response(text.encode(), media_type="application/json")
@@ -100,11 +121,31 @@ async def _metrics(_: Request) -> Response:
     return Response(content, media_type=media)
 
 
+def _explain(request: Request) -> Response:
+    service: Callsheet = request.app.state.service
+
+    def answer() -> Answer:
+        if service.live is None or service.model_of is None:
+            raise CommitUnavailable("Decisions are kept by a service on the ledger; this one answers from a snapshot.")
+        with service.live.ledger.reading() as connection:
+            told = read(connection, request.path_params["decision_id"])
+        return explained(told, service.model_of)
+
+    return _answered(answer)
+
+
 async def _document(_: Request) -> Response:
     return _json(document())
 
 
-PAGES = Starlette(routes=[Route("/model", _model), Route("/metrics", _metrics), Route("/docs.json", _document)])
+PAGES = Starlette(
+    routes=[
+        Route("/model", _model),
+        Route("/explain/{decision_id}", _explain),
+        Route("/metrics", _metrics),
+        Route("/docs.json", _document),
+    ]
+)
 
 
 @bentoml.asgi_app(PAGES, path="/")
@@ -112,13 +153,20 @@ class Callsheet:
     """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons."""
 
     def __init__(self) -> None:
-        from serving.start import follow, start  # models and data are a worker's; the supervisor does without them
+        from serving.start import (  # models and data are a worker's; the supervisor does without them
+            decider,
+            follow,
+            shelf,
+            start,
+        )
 
         settings = Settings.of()
         self.live: Live | None = follow(settings) if settings.data is None else None
         self._still = start(settings) if self.live is None else None
+        self.decider = decider(self.live) if self.live is not None else None
+        self.model_of = shelf(self.live) if self.live is not None else None
         PAGES.state.service = self
-        for route in ("recommend_reps", "recommend_leads", "score"):
+        for route in ("recommend_reps", "recommend_leads", "score", "plan"):
             # BentoML inspects a method's signature each time it is looked up; once is enough.
             setattr(self, route, getattr(self, route))
 
@@ -141,10 +189,14 @@ class Callsheet:
         """Who should get this lead?"""
 
         def answer() -> Answer:
+            sent = lead.model_dump() if lead is not None else None
+            if self.decider is not None:
+                once, actor = _once("recommend_reps", commit), PASSED.get().actor
+                return _said(self.decider.reps(lead_id, sent, k, actor=actor, reasons=reasons, once=once))
             if commit:
                 raise CommitUnavailable
-            if lead is not None:
-                return self.recommender.reps_for_inline(lead.model_dump(), k, reasons=reasons)
+            if sent is not None:
+                return self.recommender.reps_for_inline(sent, k, reasons=reasons)
             return self.recommender.reps_for_lead(str(lead_id), k, reasons=reasons)
 
         return _answered(answer)
@@ -154,6 +206,9 @@ class Callsheet:
         """What should this rep do now?"""
 
         def answer() -> Answer:
+            if self.decider is not None:
+                once, actor = _once("recommend_leads", commit), PASSED.get().actor
+                return _said(self.decider.leads(rep_id, k, actor=actor, reasons=reasons, once=once))
             if commit:
                 raise CommitUnavailable
             return self.recommender.leads_for_rep(rep_id, k, reasons=reasons)
@@ -166,6 +221,17 @@ class Callsheet:
         as_of = [micros(pair.as_of) if pair.as_of else None for pair in pairs]
         leads, reps = [pair.lead_id for pair in pairs], [pair.rep_id for pair in pairs]
         return _answered(lambda: self.recommender.score_pairs(leads, reps, as_of))
+
+    @_route(plan_wire.PlanAsk, plan_wire.PlanAnswer)  # type: ignore[untyped-decorator]
+    def plan(self, week: str, dry_run: bool) -> Response:
+        """Which rep gets which open lead this week, within everybody's room?"""
+
+        def answer() -> Answer:
+            if self.decider is None:
+                raise CommitUnavailable("A plan counts the ledger's offers; this service answers from a snapshot.")
+            return _said(plan(self.decider, week, actor=PASSED.get().actor, once=_once("plan", not dry_run)))
+
+        return _answered(answer)
 
 
 class EdgedService(Service):  # type: ignore[misc]

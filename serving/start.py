@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 from features.book import Book
 from features.config import Config, load_config
 from features.snapshot import read_snapshot
+from models.product import Product
 from serving.cache import ModelCache
+from serving.decide import Decider
+from serving.explain import Load
 from serving.ladder import climb
 from serving.ledger import Ledger
 from serving.ledger.releases import Releases
@@ -49,3 +53,19 @@ def follow(settings: Settings) -> Live:
     """Load everything that answers from the ledger need, and follow it. Raises LedgerError, LedgerEmpty, TableError."""
     config = load_config(settings.config)
     return Live(Ledger.open(settings.db, settings.home), config, settings.home).start()
+
+
+def decider(live: Live) -> Decider:
+    """What decides from what is known of the ledger at each moment."""
+    return Decider(live.ledger, live.config, lambda: live.recommender)
+
+
+def shelf(live: Live) -> Load:
+    """Models by content hash, for explanations: the one that serves, else what is kept of older ones."""
+    kept = lru_cache(maxsize=4)(live.cache.load)
+
+    def load(content_hash: str) -> Product:
+        serving = live.recommender.standing.product
+        return serving if serving is not None and serving.content_hash == content_hash else kept(content_hash)
+
+    return load

@@ -31,7 +31,7 @@ class Stand:
     def __post_init__(self) -> None:
         standing = Standing(self.crm.products[1], "champion", "2", None)
         self.known = Recommender(self.crm.book, self.crm.config, standing, seq=1)
-        self.decider = Decider(self.ledger, self.crm.config, lambda: self.known, self.follow, lambda: self.now)
+        self.decider = Decider(self.ledger, self.crm.config, lambda: self.known, lambda: self.now)
 
     @property
     def now(self) -> datetime:

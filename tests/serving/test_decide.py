@@ -148,6 +148,7 @@ def test_an_inline_lead_is_stored_with_its_offer_or_not_at_all(stand: Stand) -> 
     assert made["lead_id"] == "brand-new"
     assert made["items"][0]["offer_id"]
     assert stand.decider.reps(None, lead, 3, actor=LOCAL, once=stand.once("inline")).answer == made
+    stand.follow()
     assert "brand-new" in stand.known.book.lead_index
     assert "brand-new" not in recommender.book.lead_index
 

@@ -71,6 +71,7 @@ def test_a_committed_plan_makes_its_offers_once_and_holds_nobody_over_his_room(s
         made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id == first.answer["decision_id"])).all()
         assert verify(connection) is None
     assert {row.offer_id for row in made} == {line["offer_id"] for line in first.answer["assignments"]}
+    stand.follow()
     dry = plan(stand.decider, this_week(stand), actor=LOCAL).answer
     given = Counter(line["rep_id"] for line in first.answer["assignments"])
     full = {rep for rep, left in first.answer["room"].items() if not left}
