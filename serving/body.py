@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +13,7 @@ from serving.refusal import Turned
 from serving.wire.base import MAX_BODY
 from serving.wire.record import KINDS, without_tag
 
+M = TypeVar("M", bound=BaseModel)
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 #: A body of at most MAX_BODY that takes longer is sent by someone who wants to hold the connection.
@@ -64,14 +65,31 @@ def checked(model: type[BaseModel], body: bytes) -> BaseModel:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            raise Turned(400, "json_invalid", "The body is no JSON, or nested too deeply.") from None
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        place, message = without_tag(first["loc"]), first["msg"].removeprefix("Value error, ")
-        if first["type"].startswith("union_tag"):  # pydantic's own words would repeat what was sent
-            place, message = (*place, "kind"), f"One of {', '.join(KINDS)}"
-        raise Turned(400, "input_invalid", f"{message}{more}.", field=_path(place)) from None
+        raise _refusal(error) from None
+
+
+def checked_query(model: type[M], given: Iterable[tuple[str, str]]) -> M:
+    """The parameters behind a path, each at most once. Raises Turned (400), as `checked`."""
+    found: dict[str, str] = {}
+    for name, value in given:
+        if name in found:
+            raise Turned(400, "input_invalid", "Give it once.", field=_path((name,)))
+        found[name] = value
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> Turned:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return Turned(400, "json_invalid", "The body is no JSON, or nested too deeply.")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    place, message = without_tag(first["loc"]), first["msg"].removeprefix("Value error, ")
+    if first["type"].startswith("union_tag"):  # pydantic's own words would repeat what was sent
+        place, message = (*place, "kind"), f"One of {', '.join(KINDS)}"
+    return Turned(400, "input_invalid", f"{message}{more}.", field=_path(place))
 
 
 def _path(place: tuple[int | str, ...]) -> str | None:

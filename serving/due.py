@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +16,9 @@ from sqlalchemy import Connection, and_, func, or_, select
 from features.clock import due as ends
 from features.clock import instant
 from features.config import Config
-from serving.instants import EPOCH
+from serving.instants import EPOCH, iso, micros
 from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.tables import UNPLACED
 
 #: How long an offer that ran out stays on the list.
 SEEN: Final = timedelta(days=7)
@@ -66,6 +68,46 @@ class Speed:
     lead_to_offer: float | None
     offer_to_touch: float | None
     lead_to_touch: float | None
+
+
+def lines(
+    connection: Connection, config: Config, now: datetime, *, breached: bool | None = None, rep_id: str | None = None,
+    limit: int = 1_000,
+) -> dict[str, Any]:  # fmt: skip
+    """What /due and `callsheet sla` answer; the parameters and fields are those of `serving.wire.due`."""
+    every = [
+        one for one in due(connection, config, now)
+        if breached in (None, one.breached) and rep_id in (None, one.rep_id)
+    ]  # fmt: skip
+    return {
+        "as_of": said(now),
+        "total": len(every),
+        "items": [
+            {
+                "offer_id": one.offer_id, "lead_id": one.lead_id, "rep_id": one.rep_id,
+                "offered_at": said(one.offered_at), "due_at": said(one.due_at), "limit": one.limit,
+                "state": "expired" if one.expired else "breached" if one.breached else "open",
+                "lead_to_offer": one.lead_to_offer, "offer_to_touch": one.offer_to_touch,
+            }
+            for one in every[:limit]
+        ],
+        "unplaced": unplaced(connection, limit),
+        "speed": dict(vars(speed(connection, now))),
+    }  # fmt: skip
+
+
+def unplaced(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Leads that nobody can take for now, the oldest first: lead_id, since, attempts, because (rule -> reps)."""
+    rows = connection.execute(select(UNPLACED).order_by(UNPLACED.c.since, UNPLACED.c.lead_id).limit(limit))
+    return [
+        {"lead_id": row.lead_id, "since": said(row.since), "attempts": row.attempts, "because": json.loads(row.because)}
+        for row in rows
+    ]
+
+
+def said(at: datetime) -> str:
+    """An instant as ISO 8601 in UTC."""
+    return iso(micros(at))
 
 
 def due(connection: Connection, config: Config, now: datetime) -> list[Due]:

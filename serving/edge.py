@@ -221,7 +221,8 @@ def _tell(out: _Shaped, seconds: float) -> None:
     metrics.REQUESTS.labels(passed.route, passed.rung, str(status)).observe(seconds)
     if passed.code is not None:
         metrics.TURNED_AWAY.labels(passed.code).inc()
-    probe = passed.route in ROUTES and ROUTES[passed.route].scope is None
+    route = route_of(passed.route)
+    probe = route is not None and route.scope is None
     if not probe or status >= 400:
         logs.request(
             request_id=passed.request_id, route=passed.route, status=status, ms=round(1000 * seconds, 2),

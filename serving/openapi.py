@@ -58,7 +58,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Callsheet", "version": _version(), "description": ABOUT, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": "."}],
-        "tags": [{"name": "Ask"}, {"name": "Operate"}],
+        "tags": [{"name": "Ask"}, {"name": "Write"}, {"name": "Operate"}],
         "paths": {route.path: {route.method.lower(): _operation(route, reference)} for route in ROUTES.values()},
         "components": {
             "schemas": schemas["$defs"],
@@ -94,10 +94,23 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
     if "{" in route.path:
         name = route.path.partition("{")[2].strip("}")
         operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": PATH_ID}]
+    if route.query:
+        operation["parameters"] = [*operation.get("parameters", ()), *_query(route)]
     if route.ask:
         content = {"application/json": {"schema": reference(route.ask, "validation")}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _query(route: Route) -> list[dict[str, Any]]:
+    """The parameters behind the path; a text cannot say null, so none takes it."""
+    schema = route.query.model_json_schema() if route.query else {"properties": {}}
+    made = []
+    for name, said in schema["properties"].items():
+        kinds = [kind for kind in said.get("anyOf", [said]) if kind.get("type") != "null"]
+        taken = {key: value for key, value in kinds[0].items() if key not in ("title", "default")}
+        made.append({"name": name, "in": "query", "required": False, "schema": taken})
+    return made
 
 
 def _describe(route: Route) -> str:

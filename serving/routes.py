@@ -16,8 +16,10 @@ from serving.wire.ask import (
     ScoreAnswer,
     ScoreAsk,
 )
+from serving.wire.due import DueAnswer, DueQuery
 from serving.wire.explain import ExplainAnswer
 from serving.wire.plan import PlanAnswer, PlanAsk
+from serving.wire.record import RecordAnswer, RecordAsk
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Route:
     ask      the body that it takes; None: no body
     answer   the JSON that it gives with 200; None: text of `media`
     errors   the codes of what it may answer instead, by status; what the edge says to anyone is not repeated here
+    query    the parameters that may stand behind the path
     scope    what a credential must allow; None: anyone may ask
     queued   it computes, so it waits for its turn; the rest is answered however busy the worker is
     """
@@ -41,6 +44,7 @@ class Route:
     tag: str = "Ask"
     scope: str | None = "route"
     queued: bool = True
+    query: type[BaseModel] | None = None
 
 
 _ADVICE: Final = (409, ("commit_unavailable",))
@@ -75,6 +79,16 @@ ROUTES: Final[dict[str, Route]] = {
         Route(
             "/score", "POST", "Score pairs of lead and rep.", ScoreAsk, ScoreAnswer,
             errors=((404, ("lead_unknown", "rep_unknown")),),
+        ),
+        Route(
+            "/record", "POST", "Tell what became of offers: each event counts once.", RecordAsk, RecordAnswer,
+            errors=(_ADVICE, (422, ("idempotency_mismatch",)), (503, ("ledger_unavailable",))),
+            tag="Write", scope="record",
+        ),
+        Route(
+            "/due", "GET", "Which offers must be answered by when, and which were not.", answer=DueAnswer,
+            errors=((400, ("input_invalid",)), _ADVICE, (503, ("ledger_unavailable",))),
+            tag="Operate", scope="operate", query=DueQuery,
         ),
         Route(
             "/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import bentoml
@@ -17,9 +18,11 @@ from starlette.routing import Route
 
 from features.errors import CallsheetError
 from serving import logs, metrics
+from serving.body import checked_query
 from serving.credentials import Keys
 from serving.crowd import Quota
 from serving.decide import Decided
+from serving.due import lines
 from serving.edge import PASSED, App, Edge, broken, refused
 from serving.explain import explained
 from serving.instants import micros
@@ -29,10 +32,13 @@ from serving.ledger.idempotency import Once
 from serving.openapi import document
 from serving.plan import plan
 from serving.pulse import Pulse
+from serving.recording import record_events
 from serving.settings import Settings, guarded, quota, workers
 from serving.turns import RUNNING
 from serving.wire import ask, base, inline
 from serving.wire import plan as plan_wire
+from serving.wire.due import DueQuery
+from serving.wire.record import Event, RecordAnswer, RecordAsk
 
 if TYPE_CHECKING:
     from serving.live import Live
@@ -54,8 +60,9 @@ class CommitUnavailable(CallsheetError):
     def __init__(
         self,
         message: str = "This service answers from a snapshot: it gives advice and makes no offers; leave commit out.",
-    ) -> None:
-        super().__init__(message, field="commit")
+        *, field: str | None = "commit",
+    ) -> None:  # fmt: skip
+        super().__init__(message, field=field)
 
 
 class _FromEdge(IODescriptor):  # type: ignore[misc]
@@ -134,6 +141,21 @@ def _explain(request: Request) -> Response:
     return _answered(answer)
 
 
+def _due(request: Request) -> Response:
+    service: Callsheet = request.app.state.service
+
+    def answer() -> Answer:
+        asked = checked_query(DueQuery, request.query_params.multi_items())
+        if service.live is None:
+            raise CommitUnavailable(
+                "What is due is known to a service on the ledger; this one answers from a snapshot.", field=None
+            )
+        with service.live.ledger.reading() as connection:
+            return lines(connection, service.live.config, datetime.now(UTC), **dict(asked))
+
+    return _answered(answer)
+
+
 async def _document(_: Request) -> Response:
     return _json(document())
 
@@ -142,6 +164,7 @@ PAGES = Starlette(
     routes=[
         Route("/model", _model),
         Route("/explain/{decision_id}", _explain),
+        Route("/due", _due),
         Route("/metrics", _metrics),
         Route("/docs.json", _document),
     ]
@@ -166,7 +189,7 @@ class Callsheet:
         self.decider = decider(self.live) if self.live is not None else None
         self.model_of = shelf(self.live) if self.live is not None else None
         PAGES.state.service = self
-        for route in ("recommend_reps", "recommend_leads", "score", "plan"):
+        for route in ("recommend_reps", "recommend_leads", "score", "plan", "record"):
             # BentoML inspects a method's signature each time it is looked up; once is enough.
             setattr(self, route, getattr(self, route))
 
@@ -230,6 +253,22 @@ class Callsheet:
             if self.decider is None:
                 raise CommitUnavailable("A plan counts the ledger's offers; this service answers from a snapshot.")
             return _said(plan(self.decider, week, actor=PASSED.get().actor, once=_once("plan", not dry_run)))
+
+        return _answered(answer)
+
+    @_route(RecordAsk, RecordAnswer)  # type: ignore[untyped-decorator]
+    def record(self, events: list[Event]) -> Response:
+        """Tell what became of offers."""
+
+        def answer() -> Answer:
+            if self.live is None:
+                raise CommitUnavailable(
+                    "Events are kept by a service on the ledger; this one answers from a snapshot.", field=None
+                )
+            passed = PASSED.get()
+            done = record_events(self.live.ledger, self.live.config, events, passed.actor, passed.idempotency_key)
+            passed.replayed = done.replayed
+            return dict(done.answer)
 
         return _answered(answer)
 

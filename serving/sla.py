@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,7 +20,7 @@ from serving.ledger import Ledger
 from serving.ledger.audit import record as audit
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.events import own_id, record
+from serving.ledger.events import any_joinable, join_parked, own_id, record
 from serving.ledger.tables import EVENTS, HOLDS, LEASES, UNPLACED
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,14 @@ class Applied:
 def apply(ledger: Ledger, config: Config, reoffer: Reoffer, now: datetime) -> Applied:
     """Expire what is overdue and offer free leads again; asked twice, or by two at once, it happens once.
 
-    Raises LedgerError. What one lead's ranking raises is logged, and the lead waits for the next time.
+    Parked events whose offers came in since have their effect first. Raises LedgerError. What one lead's ranking
+    raises is logged, and the lead waits for the next time.
     """
+    with ledger.reading() as connection:
+        late = any_joinable(connection)
+    if late:
+        with changing(ledger, now) as change:
+            join_parked(change, config)
     expired = _expire(ledger, config, now)
     reoffered: dict[str, str] = {}
     unplaced: dict[str, Mapping[str, int]] = {}
@@ -88,6 +94,7 @@ def apply(ledger: Ledger, config: Config, reoffer: Reoffer, now: datetime) -> Ap
                 log.warning("Lead %s waits for its next offer: %s", lead.lead_id, error)
                 continue
         if placed.offer_id is not None:
+            _note(ledger, lead, placed.offer_id, now)
             reoffered[lead.lead_id] = placed.offer_id
         elif not SETTLED & placed.because.keys() and _unplace(ledger, lead, placed.because, now):
             unplaced[lead.lead_id] = placed.because
@@ -160,6 +167,12 @@ def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
     return tuple(done)
 
 
+def _note(ledger: Ledger, lead: Waiting, offer_id: str, now: datetime) -> None:
+    """Say in the audit why the lead was offered again."""
+    with changing(ledger, now) as change:
+        audit(change, SLA.name, "reoffer", lead.lead_id, {"offer_id": offer_id, "reason": lead.reason})
+
+
 def _unplace(ledger: Ledger, lead: Waiting, because: Mapping[str, int], now: datetime) -> bool:
     """List a lead as unplaced; False: someone holds it, or it is listed already."""
     with changing(ledger, now) as change:
@@ -185,9 +198,3 @@ def _leased(ledger: Ledger, holder: str, now: datetime) -> bool:
             index_elements=["task"], set_={"holder": holder, "until": now + LEASE}, where=free
         )
         return connection.execute(taken.returning(LEASES.c.holder)).first() is not None
-
-
-def unplaced(connection: Any, limit: int) -> list[dict[str, Any]]:
-    """Leads that nobody can take for now, the oldest first: lead_id, since, attempts, because (rule -> reps)."""
-    rows = connection.execute(select(UNPLACED).order_by(UNPLACED.c.since, UNPLACED.c.lead_id).limit(limit))
-    return [dict(row._mapping) | {"because": json.loads(row.because)} for row in rows]

@@ -9,8 +9,9 @@ from sqlalchemy import delete, select
 
 from features.schema import TABLES
 from serving.ledger.answers import HISTORY, Deal, Told
-from serving.ledger.change import Change
+from serving.ledger.change import Change, Row
 from serving.ledger.crm import CRM
+from serving.ledger.rows import tell_columns
 from serving.ledger.types import read_instant
 
 _OPPORTUNITIES, _LEADS, _CONTACTS, _CHANGES = (CRM[n] for n in ("opportunities", "leads", "contacts", "changes"))
@@ -23,6 +24,7 @@ class Deals:
 
     def __init__(self, change: Change) -> None:
         self.change, self.connection = change, change.connection
+        self._told: set[str] = set()
 
     def refusal(self, offer: Offer, deals: Sequence[Deal], rep_id: str | None) -> str | None:
         """Why these cannot be written; rep_id: the rep whose credential it is, who tells of his own deals only."""
@@ -78,7 +80,7 @@ class Deals:
                 "outcome": deal.ended.kind, "closed_at": deal.ended.learned, "reason": deal.ended.body.get("reason"),
             }  # fmt: skip
         if row != before:
-            self.change.upsert("opportunities", [row])
+            self._upsert("opportunities", [row])
 
     def _put_history(self, deal: Deal, events: Sequence[Told]) -> None:
         """The moves that the events make; one that an earlier event has made needless is taken out."""
@@ -106,4 +108,13 @@ class Deals:
                 self.change.touch("changes", ["opportunities", deal.opportunity_id, column, at], gone=True)
         new = [row for key, row in made.items() if stand.get(key) != row]
         if new:
-            self.change.upsert("changes", new)
+            self._upsert("changes", new)
+
+    def _upsert(self, table: str, rows: Sequence[Row]) -> None:
+        """Write rows; a CRM that came without the table, or without a column of it, has it from now on."""
+        self.change.upsert(table, rows)
+        columns = {f"{table}.{name}" for row in rows for name, value in row.items() if value is not None}
+        if not columns <= self._told:
+            self._told |= columns
+            if tell_columns(self.change, {table: {name.partition(".")[2] for name in columns}}):
+                self.change.touch(table, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from features.config import Config
 from serving.actor import Actor
@@ -72,15 +72,17 @@ def join_parked(change: Change, config: Config) -> int:
 
     One that cannot be, such as an acceptance of a lead that another rep has, stays parked.
     """
-    waiting = (
-        select(EVENTS)
-        .join(OFFERS, OFFERS.c.offer_id == EVENTS.c.offer_id)
-        .where(EVENTS.c.parked)
-        .order_by(EVENTS.c.at, EVENTS.c.event_id)
-    )
     docket = Docket(change, config)
-    rows = change.connection.execute(waiting).all()
+    rows = change.connection.execute(_JOINABLE.order_by(EVENTS.c.at, EVENTS.c.event_id)).all()
     return sum(docket.join(_read(row)) for row in rows)
+
+
+def any_joinable(connection: Connection) -> bool:
+    """Whether an event is parked whose offer is known."""
+    return connection.execute(_JOINABLE.limit(1)).first() is not None
+
+
+_JOINABLE: Final = select(EVENTS).join(OFFERS, OFFERS.c.offer_id == EVENTS.c.offer_id).where(EVENTS.c.parked)
 
 
 class Docket:

@@ -20,7 +20,7 @@ from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.change import changed_since, changing
 from serving.ledger.events import AHEAD, Outcome, join_parked, record
-from serving.ledger.tables import DATA_QUESTIONS, EVENTS, HOLDS
+from serving.ledger.tables import CRM_COLUMNS, DATA_QUESTIONS, EVENTS, HOLDS
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, holds, hours, kept, offer, offer_of, rows, table
 
 REP = replace(LOCAL, name="key:1", rep_id="R1")
@@ -226,6 +226,16 @@ def test_what_the_crm_says_of_an_opportunity_stays_where_events_are_silent(stood
     (made,) = table(stood, "opportunities")
     assert (made["rep_id"], made["amount"], made["opened_at"]) == ("R9", 7.0, hours(-50))
     assert (made["stage"], made["forecast_weight"]) == ("demo", 0.4)
+
+
+def test_a_crm_that_came_without_opportunities_has_them_from_then_on(stood: Ledger) -> None:
+    send(stood, event("opportunity", 20, opportunity_id="O1", forecast_weight=0.4))
+    with stood.reading() as connection:
+        told = {(row.table_name, row.column_name) for row in connection.execute(select(CRM_COLUMNS))}
+        whole = changed_since(connection, 0).whole
+    assert {("opportunities", "forecast_weight"), ("opportunities", "opened_at"), ("changes", "value")} <= told
+    assert ("opportunities", "amount") not in told
+    assert {"opportunities", "changes"} <= whole
 
 
 SENT = [

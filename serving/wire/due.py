@@ -1,0 +1,86 @@
+"""What the SLA makes due: its query parameters, and the answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from serving.wire.base import Answer, Id
+
+#: Lines of an answer at most.
+MOST: Final = 1_000
+
+
+def _flag(value: object) -> object:
+    """Query parameters are text: true or false, and nothing that looks like it."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
+
+
+class DueQuery(BaseModel):
+    """Which offers to list.
+
+    breached  true: only those that were not answered in time; false: only those that still can be
+    rep_id    only this rep's
+    limit     how many at most, the first that is due first
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    breached: Annotated[bool | None, BeforeValidator(_flag)] = None
+    rep_id: Id | None = None
+    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=MOST)] = 100
+
+
+class DueOffer(Answer):
+    """An offer that waits for its answer, or that ran out in the last seven days.
+
+    due_at          by when it must be answered; until then it holds its lead
+    limit           what ends first: the time of the rep's role or of the lead's grade, or `left`: the rep is gone
+    state           open, breached (overdue, and not expired yet) or expired
+    lead_to_offer   seconds from the lead's creation to the offer
+    offer_to_touch  seconds from the offer to the rep's first touch of the contact; null: none yet
+    """
+
+    offer_id: str
+    lead_id: str
+    rep_id: str
+    offered_at: str
+    due_at: str
+    limit: str
+    state: str
+    lead_to_offer: float | None
+    offer_to_touch: float | None
+
+
+class UnplacedLead(Answer):
+    """A lead that nobody can take for now. because: rule -> how many reps it refused; attempts: offers it had."""
+
+    lead_id: str
+    since: str
+    attempts: int
+    because: dict[str, int]
+
+
+class SpeedToLead(Answer):
+    """Of the offers of the last 28 days: medians in seconds. untouched: those without a touch by their rep yet."""
+
+    offers: int
+    untouched: int
+    lead_to_offer: float | None
+    offer_to_touch: float | None
+    lead_to_touch: float | None
+
+
+class DueAnswer(Answer):
+    """What is due and what was breached, the first that is due first; total: how many there are in all."""
+
+    as_of: str
+    total: int
+    items: list[DueOffer]
+    unplaced: list[UnplacedLead]
+    speed: SpeedToLead

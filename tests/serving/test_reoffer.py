@@ -1,0 +1,84 @@
+"""Leads that nobody took go on through the service's own ranking: to the next best, never back, and then nowhere."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from serving.actor import LOCAL
+from serving.ledger import Ledger
+from serving.ledger.change import changing
+from serving.ledger.crm import OFFERS
+from serving.ledger.decisions import read
+from serving.ledger.events import record
+from serving.ledger.load import load
+from serving.reoffer import reoffer_with
+from serving.sla import USED_UP, Applied, apply
+from tests.serving.conftest import Crm
+from tests.serving.standing_ledger import Stand
+
+
+@pytest.fixture
+def stand(ledger: Ledger, crm: Crm) -> Stand:
+    load(ledger, crm.snapshot)
+    return Stand(ledger, crm)
+
+
+def offers_of(stand: Stand, lead_id: str) -> list[Any]:
+    with stand.ledger.reading() as connection:
+        return list(
+            connection.execute(
+                select(OFFERS).where(OFFERS.c.lead_id == lead_id).order_by(OFFERS.c.offered_at, OFFERS.c.attempt)
+            )
+        )
+
+
+def hold(stand: Stand) -> Applied:
+    stand.minutes += 1
+    return apply(stand.ledger, stand.crm.config, reoffer_with(stand.decider, stand.follow), stand.now)
+
+
+def test_a_rejected_lead_goes_to_the_next_best_and_in_the_end_to_the_queue(stand: Stand) -> None:
+    lead_id = stand.free_lead()
+    hold(stand)  # what the data left overdue is dealt with first
+    stand.follow()
+    ranked = stand.decider.reps(lead_id, None, 10, actor=LOCAL).answer
+    stand.decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once())
+    done = Applied()
+    while lead_id not in done.unplaced:
+        stand.minutes += 1
+        last = offers_of(stand, lead_id)[-1]
+        no = {
+            "event_id": f"no-{last.offer_id}", "offer_id": last.offer_id, "kind": "rejected", "at": stand.now,
+            "reason": "no_capacity",
+        }  # fmt: skip
+        with changing(stand.ledger, stand.now) as change:
+            assert record(change, stand.crm.config, [no], LOCAL)[0].result == "applied"
+        done = hold(stand)
+    made = [row for row in offers_of(stand, lead_id) if row.offered_at > stand.crm.snapshot.now]
+    reps = [row.rep_id for row in made]
+    assert len(set(reps)) == len(reps) <= 1 + stand.crm.config.reoffers.attempts
+    best = [item["rep_id"] for item in ranked["items"]]
+    assert reps[0] == best[0]
+    assert reps[1] in best[1:3]  # that he said no is known to the next ranking
+    assert set(done.unplaced[lead_id]) & {USED_UP, "already_offered"}
+    with stand.ledger.reading() as connection:
+        decided = read(connection, made[1].decision_id)
+    assert decided.row["actor"] == "sla"
+
+
+def test_an_offer_that_nobody_answers_goes_on_when_its_time_is_up(stand: Stand) -> None:
+    hold(stand)
+    lead_id = stand.free_lead()
+    first = stand.decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once()).answer["items"][0]
+    assert lead_id not in hold(stand).reoffered
+    stand.minutes += int(timedelta(days=7) / timedelta(minutes=1))
+    stand.follow()
+    done = hold(stand)
+    assert first["offer_id"] in done.expired
+    made = offers_of(stand, lead_id)
+    assert (made[0].answer, made[-1].offer_id) == ("expired", done.reoffered[lead_id])
+    assert made[-1].rep_id != first["rep_id"]
