@@ -13,15 +13,20 @@ from functools import partial
 import numpy as np
 
 from features.asof import DAY, NEVER, Column
-from features.memberships import Hub, Memberships, Presence, Spans, TieFacts
-from features.ties import Ties
+from features.graph import ContactGraphs
+from features.memberships import Hub, Memberships, Presence, Spans
+from features.ties import Arrivals, Ties
+from features.worked import Worked
 
 YEAR = 365 * DAY
 SOLUTIONS, REPS = 6, 60
 
 
-def made_up(accounts: int, contacts_each: int, seed: int = 0) -> TieFacts:
-    """Accounts of about so many contacts, with three years of interest, lines, meetings, opportunities and work."""
+def made_up(accounts: int, contacts_each: int, seed: int = 0) -> tuple[Ties, Spans]:
+    """Accounts of about so many contacts, with three years of interest, lines, meetings, opportunities and work.
+
+    Returns  what is asked, and the leads that came in
+    """
     rng = np.random.default_rng(seed)
     size = rng.poisson(contacts_each, accounts) if contacts_each < 1000 else np.full(accounts, contacts_each)
     account = np.repeat(np.arange(accounts), size)
@@ -58,12 +63,13 @@ def made_up(accounts: int, contacts_each: int, seed: int = 0) -> TieFacts:
     worked, rep = np.concatenate([guest, buyer, touched]), np.concatenate([host_rep, seller, touching])
     at = np.concatenate([met, opened, when(len(touched))])
     work = Spans.of(worked, np.zeros(len(worked), np.int64), at, np.full(len(at), NEVER), at, rep)
-    return TieFacts(Memberships.of(presence, kinds), arrivals, work, work_told=True, reps=REPS, solutions=SOLUTIONS)
+    graphs = ContactGraphs(Memberships.of(presence, kinds))
+    return Ties(graphs, Worked(work, presence, REPS), Arrivals(arrivals, presence, SOLUTIONS), work_told=True), arrivals
 
 
-def asks_of(facts: TieFacts) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def asks_of(ties: Ties, leads: Spans) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Every lead at the instant at which it came in: (account, contact, solution, t)."""
-    leads, presence = facts.arrivals, facts.memberships.presence
+    presence = ties.graphs.memberships.presence
     account = presence.account[presence.contact_order[presence.contact_starts[leads.contact]]]
     return account, leads.contact, leads.hub, leads.since
 
@@ -77,22 +83,20 @@ def cpu(call: Callable[[], object]) -> float:
 
 def training(accounts: int) -> tuple[int, int, float, float]:
     """(asks, memberships, µs per ask with the graphs still to build, µs per ask with them built), 3 pairs an ask."""
-    facts = made_up(accounts, 15)
-    asks = asks_of(facts)
+    ties, leads = made_up(accounts, 15)
+    asks = asks_of(ties, leads)
     count = len(asks[0])
     row = np.repeat(np.arange(count), 3)
     rep = np.random.default_rng(1).integers(0, REPS, len(row))
-    ties = Ties(facts)
     first = cpu(lambda: ties.ask(*asks, row, rep))
     again = cpu(lambda: ties.ask(*asks, row, rep))
-    return count, len(facts.memberships.account), first / count * 1e6, again / count * 1e6
+    return count, len(ties.graphs.memberships.account), first / count * 1e6, again / count * 1e6
 
 
 def request(calls: int = 300) -> float:
     """Median ms of one lead × 200 reps, account by account, with the graphs built."""
-    facts = made_up(300, 20)
-    ties = Ties(facts)
-    account, contact, solution, _ = (values[:calls] for values in asks_of(facts))
+    ties, leads = made_up(300, 20)
+    account, contact, solution, _ = (values[:calls] for values in asks_of(ties, leads))
     now, rep, row = np.array([3 * YEAR]), np.arange(200) % REPS, np.zeros(200, np.int64)
     ties.graphs.flat_of(account)
     spent = []
@@ -104,11 +108,10 @@ def request(calls: int = 300) -> float:
 
 def giant(contacts: int = 10_000) -> tuple[float, float, float]:
     """(ms of the first ask, ms of the next, MB at most) in one account of so many contacts, × 60 reps."""
-    facts = made_up(1, contacts)
-    ties = Ties(facts)
+    ties, _ = made_up(1, contacts)
     one = (np.array([0]), np.array([5]), np.array([0]), np.array([3 * YEAR]), np.zeros(REPS, np.int64), np.arange(REPS))
     first, again = cpu(lambda: ties.ask(*one)), cpu(lambda: ties.ask(*one))
-    fresh = Ties(facts)
+    fresh, _ = made_up(1, contacts)
     tracemalloc.start()
     fresh.ask(*one)
     peak = tracemalloc.get_traced_memory()[1]

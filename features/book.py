@@ -13,10 +13,8 @@ from features.cast import members, split
 from features.clock import instant, iso_week_start
 from features.entities import Tables, facts, instants, numbers, texts
 from features.industry import depth
-from features.known import Known
 from features.logs import ActivityLogs, OfferLogs, OpportunityLogs, RepAccountLogs, Tally
-from features.memberships import read_tie_facts
-from features.ties import Ties
+from features.tied import Tied
 from features.titles import has_keyword
 from features.wishes import Wishes, read_absences
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 WEEK = 7 * 86_400_000_000
 
 
-class Book(Known):
+class Book(Tied):
     """CRM facts as of any instant. Not changed once made; codes are places in the sorted ids, -1 is null."""
 
     @classmethod
@@ -64,11 +62,6 @@ class Book(Known):
     def offer_logs(self) -> OfferLogs:
         """The reps' record."""
         return OfferLogs.of(self)
-
-    @cached_property
-    def ties(self) -> Ties:
-        """The contact graphs, and whom each rep works; the graphs themselves are built as they are asked for."""
-        return Ties(read_tie_facts(self))
 
     @cached_property
     def absences(self) -> Latest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,11 @@ class Index:
 
     def find_ids(self, values: pd.Series | np.ndarray) -> np.ndarray:
         """(n,) int64 codes of objects, -1 for null or unknown."""
-        return pd.Index(self.ids, dtype=object).get_indexer(values).astype(np.int64)
+        return self._looked_up.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
+
+    @cached_property
+    def _looked_up(self) -> pd.Index:
+        return pd.Index(self.ids, dtype=object)
 
 
 def texts(frame: pd.DataFrame, column: str) -> np.ndarray:

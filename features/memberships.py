@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from features.asof import NAT, NEVER, Column, expand, later
-from features.entities import Index, Tables, born, facts, instants, ordered, texts
-
-if TYPE_CHECKING:
-    from features.known import Known
+from features.entities import Index, Tables, born, facts, instants, ordered
 
 
 class Hub(IntEnum):
@@ -157,56 +153,6 @@ class Memberships:
     def accounts(self) -> int:
         """How many accounts there are."""
         return len(self.starts) - 1
-
-
-@dataclass(frozen=True)
-class TieFacts:
-    """All that the graph family reads: memberships, the leads that came in, whom each rep worked.
-
-    arrivals   one row per lead: contact, hub = its solution, at = created_at, since = known
-    work       one row per contact that a rep worked: touch, meeting held, opportunity opened; at = when
-    work_told  whether the source has any table that tells of work
-    """
-
-    memberships: Memberships
-    arrivals: Spans
-    work: Spans
-    work_told: bool
-    reps: int
-    solutions: int
-
-
-def read_tie_facts(cast: Known) -> TieFacts:
-    """Read the facts of the contact graphs from the book's tables."""
-    tables, contacts = cast.tables, cast.contact_index
-    leads = cast.leads
-    arrivals = Spans.of(leads.contact, leads.solution, leads.born, at=instants(cast.lead_frame, "created_at"))
-    activities = facts(tables, "activities")
-    activity = Spans.of(
-        contacts.find(activities["contact_id"]), cast.solutions.codes(texts(activities, "solution")),
-        born(activities, "occurred_at"),
-    )  # fmt: skip
-    meetings, opportunities = (
-        read_meetings(tables, contacts, cast.rep_index),
-        read_opportunities(tables, contacts, cast.rep_index),
-    )
-    presence = Presence.of(cast.contacts.account, cast.contacts.born, len(cast.account_index))
-    kinds = {
-        Hub.SOLUTION_INTEREST: Spans.joined(arrivals, activity),
-        Hub.REPORTS_TO: read_lines(cast.contacts.reports_to, cast.contacts.born),
-        Hub.MET_TOGETHER: meetings,
-        Hub.SAME_OPPORTUNITY: opportunities,
-    }
-    touches = facts(tables, "touches")
-    touched = contacts.find(touches["contact_id"])
-    touch = Spans.of(
-        touched, np.zeros(len(touched), np.int64), born(touches, "occurred_at"),
-        at=instants(touches, "occurred_at"), rep=cast.rep_index.find(touches["rep_id"]),
-    )  # fmt: skip
-    return TieFacts(
-        Memberships.of(presence, kinds), arrivals.known(), Spans.joined(touch, meetings, opportunities).known(),
-        bool(WORK_TABLES & set(tables)), len(cast.rep_index), len(cast.solutions),
-    )  # fmt: skip
 
 
 def read_meetings(tables: Tables, contacts: Index, reps: Index) -> Spans:

@@ -11,8 +11,6 @@ import numpy as np
 from features.book import Book
 from features.carry import carried
 from features.entities import History, Index, Tables, Words
-from features.memberships import read_tie_facts
-from features.ties import Ties
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,16 @@ PARTS: Final[dict[str, Made]] = {
     "_amounts": _of("opportunities", "solutions"),
     "absences": _of("time_off", "rep_index"),
     "wishes": _of("preferences", "rep_index account_index contact_index solutions"),
-    "ties": _of(
-        "activities meetings meeting_contacts opportunities opportunity_contacts touches",
-        "contact_index account_index rep_index contacts leads lead_frame solutions",
-    ),
+    "presence": _of(parts="contacts account_index"),
+    "arrived": _of(parts="leads lead_frame"),
+    "interest": _of("activities", "contact_index solutions"),
+    "encounters": _of("meetings meeting_contacts", "contact_index rep_index"),
+    "deals": _of("opportunities opportunity_contacts", "contact_index rep_index"),
+    "calls": _of("touches", "contact_index rep_index"),
+    "memberships": _of(parts="presence arrived interest encounters deals contacts"),
+    "worked": _of(parts="presence calls encounters deals rep_index"),
+    "arrivals": _of(parts="presence arrived solutions"),
+    "ties": _of(parts="memberships worked arrivals"),
     "walls": _of(parts="account_index accounts contacts reps regions countries segments statuses solutions"),
 }
 
@@ -138,21 +142,21 @@ def renewed(book: Book, tables: Tables, now: int, columns: Mapping[str, Iterable
                 fresh[part] = was[part]
     made.walls = {name: wall.over(made) for name, wall in book.walls.items()} if "walls" in same else {}
     if "ties" in was and "ties" not in same:
-        made.ties = _ties(book, made)
+        _carry_graphs(book, made)
     return made
 
 
-def _ties(book: Book, made: Book) -> Ties:
-    """The new ties, with the graphs of the accounts that are as they were."""
-    ties = Ties(read_tie_facts(made))
-    graphs = ties.graphs
-    graphs.flat = carried(
-        book.ties.graphs, graphs.memberships,
+def _carry_graphs(book: Book, made: Book) -> None:
+    """Keep the graphs of the accounts that are as they were."""
+    if made.memberships is book.memberships:
+        made.ties.graphs = book.ties.graphs
+        return
+    made.ties.graphs.flat = carried(
+        book.ties.graphs, made.memberships,
         accounts=_places(book.account_index, made.account_index),
         contacts=_places(book.contact_index, made.contact_index),
         solutions=made.solutions.codes(np.array(book.solutions.values, dtype=object)),
     )  # fmt: skip
-    return ties
 
 
 def _places(old: Index, new: Index) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.asof import DAY, NAT, Log, Pairs, expand
 from features.graph import ContactGraphs
-from features.memberships import TieFacts
+from features.memberships import Presence, Spans
 from features.walk import FAR, Reached
 from features.worked import Worked
 
@@ -52,12 +52,9 @@ class TieFeatures:
 class Ties:
     """The contact graphs, the leads that came in and the reps' work, ready to be asked."""
 
-    def __init__(self, facts: TieFacts) -> None:
-        presence = facts.memberships.presence
-        self.graphs = ContactGraphs(facts.memberships)
-        self.worked = Worked(facts.work, presence, facts.reps)
-        self.arrivals = Arrivals(facts)
-        self.work_told = facts.work_told
+    def __init__(self, graphs: ContactGraphs, worked: Worked, arrivals: Arrivals, *, work_told: bool) -> None:
+        """`work_told`: whether the source has any table that tells of work."""
+        self.graphs, self.worked, self.arrivals, self.work_told = graphs, worked, arrivals, work_told
 
     def ask(
         self, account: np.ndarray, contact: np.ndarray, solution: np.ndarray, t: np.ndarray,
@@ -140,12 +137,10 @@ class Ties:
 class Arrivals:
     """The leads that came in, by account and solution."""
 
-    def __init__(self, facts: TieFacts) -> None:
-        leads = facts.arrivals
-        presence = facts.memberships.presence
+    def __init__(self, leads: Spans, presence: Presence, solutions: int) -> None:
         row, account, since, self.until = presence.split(leads.contact, leads.since, leads.until)
         self.contact, self.created = leads.contact[row], leads.at[row]
-        self.pairs = Pairs(account, leads.hub[row], facts.solutions)
+        self.pairs = Pairs(account, leads.hub[row], solutions)
         self.log = Log(self.pairs.members, since, len(self.pairs))
         self.width = len(presence.contact_starts)
 

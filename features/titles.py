@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from features.vocabulary import FUNCTIONS, LAST, LEVELS, STRONG, Entry, plain, split_words, vocabulary
 
@@ -71,18 +72,29 @@ def read_titles(
     titles, functions, seniorities   (n,) text or None
     Cost    about 20 µs for each title not met before in this process, else a dictionary look-up.
     """
-    read = [_read_or_nothing(t) for t in titles]
+    first, functions_, level = _each(titles, lambda title: _told(_read_or_nothing(title)))
     if functions is not None:
-        said = [_said_function(f) for f in functions]
-        read = [Reading(f or r.functions, r.level) for f, r in zip(said, read, strict=True)]
+        said_first, said, _ = _each(functions, lambda text: _told(Reading(_said_function(text), UNREAD)))
+        first, functions_ = np.where(said != 0, said_first, first), np.where(said != 0, said, functions_)
     if seniorities is not None:
-        ranked = [_said_level(s) for s in seniorities]
-        read = [Reading(r.functions, v if v >= 0 else r.level) for v, r in zip(ranked, read, strict=True)]
-    return TitleReadings(
-        function=np.array([r.functions[0] if r.functions else UNREAD for r in read], np.int8),
-        functions=np.array([sum(1 << f for f in r.functions) for r in read], np.int32),
-        level=np.array([r.level for r in read], np.int8),
-    )
+        (ranked,) = _each(seniorities, lambda text: (_said_level(text),))
+        level = np.where(ranked >= 0, ranked, level)
+    return TitleReadings(first.astype(np.int8), functions_.astype(np.int32), level.astype(np.int8))
+
+
+def _told(reading: Reading) -> tuple[int, int, int]:
+    """The first function, all of them as bits, and the level."""
+    functions = reading.functions
+    return functions[0] if functions else UNREAD, sum(1 << f for f in functions), reading.level
+
+
+def _each(
+    values: Sequence[str | None] | npt.NDArray[np.object_], read: Callable[[str | None], tuple[int, ...]]
+) -> npt.NDArray[np.int64]:
+    """(numbers, n) what is read of each value, read once for each distinct one."""
+    place, distinct = pd.factorize(np.asarray(values, dtype=object))
+    told = np.array([read(value) for value in (*distinct, None)], np.int64)  # the last is for None, whose place is -1
+    return np.asarray(told[place].T)
 
 
 def has_keyword(

@@ -11,11 +11,12 @@ import networkx as nx
 import numpy as np
 
 from features.asof import NEVER, Column
-from features.graph import WEIGHTS, build_graph
+from features.graph import WEIGHTS, ContactGraphs, build_graph
 from features.graph import spans as graph_spans
-from features.memberships import Hub, Memberships, Presence, Spans, TieFacts
-from features.ties import CHUNK, TieFeatures, Ties
+from features.memberships import Hub, Memberships, Presence, Spans
+from features.ties import CHUNK, Arrivals, TieFeatures, Ties
 from features.walk import REACH, RESTART
+from features.worked import Worked
 
 #: (kind, hub, contact, since[, until])
 Fact = tuple[Hub, int, int, int] | tuple[Hub, int, int, int, int]
@@ -50,19 +51,23 @@ class Drawing:
             presence, {kind: spans((f[2], f[1], *f[3:]) for f in rows) for kind, rows in kinds.items()}
         )
 
-    def facts_of_ties(self) -> TieFacts:
-        """All that Ties reads."""
+    def ties(self, *, work_told: bool = True) -> Ties:
+        """Ready to be asked."""
         contact, solution, created, known = _columns(self.arrivals, 4)
         arrivals = Spans.of(contact, solution, known, at=created)
         rep, worked, at, since, until = _columns(self.work, 5)
         work = Spans.of(worked, np.zeros(len(worked), np.int64), since, until, at, rep)
-        return TieFacts(self.memberships(), arrivals, work, work_told=True, reps=8, solutions=8)
+        memberships = self.memberships()
+        presence = memberships.presence
+        return Ties(
+            ContactGraphs(memberships), Worked(work, presence, 8), Arrivals(arrivals, presence, 8), work_told=work_told
+        )  # fmt: skip
 
     def ask(
         self, asks: Sequence[tuple[int, int, int, int]], pairs: Sequence[tuple[int, int]] = (), chunk: int = CHUNK
     ) -> TieFeatures:
         """Ask for (account, contact, solution, t), and for pairs (ask, rep)."""
-        return Ties(self.facts_of_ties()).ask(*_columns(asks, 4), *_columns(pairs, 2), chunk=chunk)
+        return self.ties().ask(*_columns(asks, 4), *_columns(pairs, 2), chunk=chunk)
 
 
 def spans(rows: Iterable[tuple[int, ...]]) -> Spans:

@@ -294,7 +294,8 @@ def test_a_touch_makes_only_what_touches_tell(known: tuple[Snapshot, Config]) ->
     )  # fmt: skip
     asked(fresh)
     others = {part for part in PARTS if vars(fresh).get(part) is not vars(book).get(part)}
-    assert others == {"rep_account_logs", "ties", "walls"}
+    assert others == {"calls", "worked", "rep_account_logs", "ties", "walls"}
+    assert fresh.ties.graphs is book.ties.graphs
     (compiled,) = book.walls.values()
     assert fresh.walls[book.config.fingerprint]._territory is compiled._territory
 
@@ -314,11 +315,13 @@ def test_only_the_graph_of_the_account_concerned_is_built_again(known: tuple[Sna
     tables = put(dict(snapshot.tables), "contacts", contact | {"contact_id": name, "reports_to": None})
     fresh = book.renewed(tables, book.now)
     assert built(book) - built(fresh) == {contact["account_id"]}
-    scratch = Book(tables, config, book.now)
-    every = np.arange(len(fresh.account_ids))
-    for made in (fresh, scratch):
-        made.ties.graphs.flat_of(every)
-    ours, theirs = fresh.ties.graphs.flat, scratch.ties.graphs.flat
+    assert_same_graphs(fresh, Book(tables, config, book.now))
+
+
+def assert_same_graphs(book: Book, other: Book) -> None:
+    """Every account's arrays are the same in both."""
+    every = np.arange(len(book.account_ids))
+    ours, theirs = (made.ties.graphs.flat_of(every) for made in (book, other))
     for account in every:
         for what in ("presence", "edge"):
             one, two = (
@@ -327,6 +330,35 @@ def test_only_the_graph_of_the_account_concerned_is_built_again(known: tuple[Sna
             )
             for column in (c for c in ours.columns if c.startswith(what)):
                 np.testing.assert_array_equal(ours.columns[column][one], theirs.columns[column][two], column)
+
+
+@pytest.mark.parametrize("kind", ["another solution", "another day", "another manager", "another account"])
+def test_a_fact_that_is_put_right_is_drawn_anew(known: tuple[Snapshot, Config], kind: str) -> None:
+    """As many rows as before, and other ones."""
+    snapshot, config = known
+    book, tables = Book.of(snapshot, config), dict(snapshot.tables)
+    book.ties.graphs.flat_of(np.arange(len(book.account_ids)))
+    many = tables["contacts"]["account_id"].value_counts().index[0]
+    people = tables["contacts"][tables["contacts"]["account_id"] == many]
+    if kind == "another solution":
+        rows = tables["activities"][tables["activities"]["contact_id"].isin(people["contact_id"])]
+        tables = put(tables, "activities", *(dict(row) | {"solution": "another"} for _, row in rows.iterrows()))
+    elif kind == "another day":
+        met = tables["meeting_contacts"]
+        met = met.loc[met["contact_id"].isin(people["contact_id"]), "meeting_id"]
+        held = tables["meetings"]["meeting_id"].isin(met) & tables["meetings"]["cancelled_at"].isna()
+        row = dict(tables["meetings"][held].iloc[0])
+        tables = put(tables, "meetings", row | {"starts_at": row["starts_at"] + pd.Timedelta(days=1)})
+    elif kind == "another manager":
+        led = people[people["reports_to"].notna()].iloc[0]
+        other = next(c for c in people["contact_id"] if c not in (led["contact_id"], led["reports_to"]))
+        tables = put(tables, "contacts", dict(led) | {"reports_to": other})
+    else:
+        moved = dict(people.iloc[0]) | {"account_id": tables["accounts"]["account_id"].iloc[-1]}
+        tables = put(tables, "contacts", moved)
+    fresh, scratch = book.renewed(tables, book.now), Book(tables, config, book.now)
+    assert many in built(book) - built(fresh)
+    assert_same_graphs(fresh, scratch)
 
 
 def test_the_old_book_answers_on_beside_the_new_one(known: tuple[Snapshot, Config]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from features.asof import DAY, NAT, NEVER
 from features.graph import ContactGraphs
 from features.memberships import Hub
-from features.ties import TieFeatures, Ties, chunks
+from features.ties import TieFeatures, chunks
 from features.walk import Reached, Walk
 from features.worked import last_instants
 from tests.features.drawn import Drawing, projected, reference_diffusion, reference_paths, spans
@@ -165,8 +165,11 @@ def test_an_unknown_account_is_not_known() -> None:
 
 
 def test_without_a_table_of_work_ties_are_not_known() -> None:
-    facts = replace(worked((0, BOB, T)).facts_of_ties(), work_told=False)
-    told = Ties(facts).ask(*(np.array([v]) for v in (0, ANN, 0, T)), np.array([0]), np.array([0]))
+    told = (
+        worked((0, BOB, T))
+        .ties(work_told=False)
+        .ask(*(np.array([v]) for v in (0, ANN, 0, T)), np.array([0]), np.array([0]))
+    )
     assert np.isnan([told.distance, told.strength, told.near, told.diffusion]).all()
     assert told.degree[0] == 1
 
@@ -357,7 +360,7 @@ def test_ten_thousand_contacts_of_one_solution_stay_bounded() -> None:
     crowd = Drawing(
         [0] * many, [(SOLUTION, 0, c, 0) for c in range(many)], work=[(c % 8, c, T, T, NEVER) for c in range(many)]
     )
-    ties = Ties(crowd.facts_of_ties())
+    ties = crowd.ties()
     pairs = np.arange(8)
     tracemalloc.start()
     told = ties.ask(*(np.array([v]) for v in (0, 0, 0, T)), np.zeros(8, np.int64), pairs)
