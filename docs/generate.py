@@ -84,6 +84,7 @@ SAYS: dict[str, dict[str, str]] = {
         "value": "What a lead is worth; lists are sorted by it.",
         "behaviour_share": "Most that behaviour may move a score, as a share of what fit moves it.",
         "history": "Columns that have no history in the data, declared as not having changed.",
+        "oidc": "An issuer of OpenID Connect tokens that may vouch for the service's callers, beside API keys.",
     },
     "Market": {
         "revenue": "Annual revenue in USD.",
@@ -134,6 +135,14 @@ SAYS: dict[str, dict[str, str]] = {
         "accept": "Of an accepted lead.",
         "convert": "Of a converted one.",
         "amount": "Of each dollar that a converted one brings on average.",
+    },
+    "Oidc": {
+        "issuer": "The `iss` of its tokens.",
+        "audience": "The `aud` that a token must name: this service.",
+        "jwks": "Its public keys: a file, or an https address, read aside every five minutes.",
+        "scopes_claim": "Which claim holds the scopes: `route`, `record`, `ingest`, `operate`, `read`.",
+        "rep_claim": "Which claim holds a rep's id, so that the token records only that rep's offers.",
+        "leeway": "How far the issuer's clock may be off, `0s` to `60s`.",
     },
     "History": {"assume_constant": "Such as `accounts.owner_rep_id`: features then take the latest value as constant."},
 }

@@ -27,6 +27,7 @@ from features.config_errors import explained
 from features.countries import iso_country
 from features.errors import ConfigError
 from features.id_files import read_ids
+from features.identity import Oidc
 from features.schema import ROLES, STATUSES, TRACKED
 from features.strict_yaml import parse_yaml, read_yaml
 from features.titles import FUNCTIONS, LEVELS
@@ -311,11 +312,12 @@ class Config(Section):
     value: Value = Value()
     behaviour_share: Annotated[Number, Field(ge=0)] = 1.0
     history: History = History()
+    oidc: Oidc | None = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that the configuration says, however it is written."""
-        return _digest(self.model_dump(mode="json", by_alias=True) | {"markets": self._markets()})
+        """SHA-256 of everything that the configuration says of routing, however it is written."""
+        return _digest(self.model_dump(mode="json", by_alias=True, exclude={"oidc"}) | {"markets": self._markets()})
 
     @cached_property
     def market_fingerprint(self) -> str:

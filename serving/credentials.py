@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from features.errors import CallsheetError
 from serving.actor import LOCAL, Actor
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.keys import FORM, Key, hashed, listed
+from serving.refusal import CredentialsUnavailable, Unauthorized
+from serving.tokens import FORM as TOKEN
+from serving.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -23,40 +25,6 @@ POLL_SECONDS: Final = 1.0
 #: How long known keys hold while the ledger can't be read. No revocation is committed to a ledger that is down, but
 #: this worker alone may be cut off from it: then it fails closed after this long.
 BLIND_SECONDS: Final = 300.0
-
-
-class Unauthorized(CallsheetError):
-    """No credential, or none that holds; one message for all, so that nobody learns which part was wrong."""
-
-    code = "unauthorized"
-    exit_code = 2
-    status = 401
-    headers: Mapping[str, str] = {"www-authenticate": 'Bearer realm="callsheet"', "connection": "close"}
-
-    def __init__(self) -> None:
-        super().__init__("Send a valid credential: Authorization: Bearer …", field="Authorization")
-
-
-class Forbidden(CallsheetError):
-    """The credential holds, and does not allow this."""
-
-    code = "forbidden"
-    exit_code = 2
-    status = 403
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"This credential does not allow it; it takes one with the scope {scope}.")
-        self.headers = {"www-authenticate": f'Bearer realm="callsheet", error="insufficient_scope", scope="{scope}"'}
-
-
-class CredentialsUnavailable(CallsheetError):
-    """Whether the credential holds can't be told: the ledger's keys can't be read."""
-
-    code = "credentials_unavailable"
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__("The ledger's keys cannot be read, so credentials cannot be checked; try again in a moment.")
 
 
 class Credentials(Protocol):
@@ -78,10 +46,11 @@ class Keys:
     """The keys of one ledger.
 
     guarded  ask for a key also on loopback while the ledger has none: the service is bound wider
+    tokens   of an issuer that may vouch for callers too; with one, loopback is not open either
     """
 
-    def __init__(self, ledger: Ledger, *, guarded: bool = False) -> None:
-        self.ledger, self.guarded = ledger, guarded
+    def __init__(self, ledger: Ledger, *, guarded: bool = False, tokens: Tokens | None = None) -> None:
+        self.ledger, self.guarded, self.tokens = ledger, guarded or tokens is not None, tokens
         self._keys: Mapping[str, Key] = {}
         self._read_at: float | None = None
         self._stop = threading.Event()
@@ -91,6 +60,8 @@ class Keys:
         """Read the keys, and keep reading them aside."""
         self.refresh()
         self._thread.start()
+        if self.tokens is not None:
+            self.tokens.start()
 
     def stop(self) -> None:
         """Read no more."""
@@ -111,6 +82,9 @@ class Keys:
 
     def actor(self, scope: Mapping[str, Any], given: str | None) -> Actor:
         """As Credentials says. Without a key in the ledger, whoever is on this machine is LOCAL."""
+        kind, _, text = (given or "").partition(" ")
+        if self.tokens is not None and kind.lower() == "bearer" and TOKEN.fullmatch(text.strip()):
+            return self.tokens.actor(text.strip())
         blind = float("inf") if self._read_at is None else time.monotonic() - self._read_at
         if blind > BLIND_SECONDS:
             raise CredentialsUnavailable

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from features.errors import CallsheetError
 from serving import body, logs, metrics
 from serving.actor import LOCAL, Actor
-from serving.credentials import Credentials, Forbidden, Open
+from serving.credentials import Credentials, Open
 from serving.crowd import Crowd, Quota
 from serving.ledger.idempotency import HEADER, key_of
-from serving.refusal import CODES, INTERNAL, MESSAGES, Turned, envelope
+from serving.refusal import CODES, INTERNAL, MESSAGES, Forbidden, Turned, envelope
 from serving.routes import Route, route_of
 from serving.turns import Turn, Turns
 
@@ -226,7 +226,7 @@ def _tell(out: _Shaped, seconds: float) -> None:
     if not probe or status >= 400:
         logs.request(
             request_id=passed.request_id, route=passed.route, status=status, ms=round(1000 * seconds, 2),
-            actor=passed.actor.name, rung=passed.rung, code=passed.code,
+            actor=logs.who(passed.actor.name), rung=passed.rung, code=passed.code,
         )  # fmt: skip
 
 

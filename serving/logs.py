@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -76,6 +77,12 @@ def configure(environment: Mapping[str, str] = os.environ) -> None:
     sys.excepthook = lambda kind, error, trace: logging.getLogger("serving").critical(
         "The process ends", exc_info=(kind, error, trace)
     )
+
+
+def who(actor: str) -> str:
+    """An actor's name for a line; an issuer may name its subjects by e-mail, so that is told by a hash."""
+    kind, _, subject = actor.partition(":")
+    return f"oidc#{hashlib.sha256(subject.encode()).hexdigest()[:12]}" if kind == "oidc" else actor
 
 
 def request(**about: Any) -> None:

@@ -41,6 +41,40 @@ class Turned(CallsheetError):
         self.status, self.code, self.headers = status, code, headers or {}
 
 
+class Unauthorized(CallsheetError):
+    """No credential, or none that holds; one message for all, so that nobody learns which part was wrong."""
+
+    code = "unauthorized"
+    exit_code = 2
+    status = 401
+    headers: Mapping[str, str] = {"www-authenticate": 'Bearer realm="callsheet"', "connection": "close"}
+
+    def __init__(self) -> None:
+        super().__init__("Send a valid credential: Authorization: Bearer …", field="Authorization")
+
+
+class Forbidden(CallsheetError):
+    """The credential holds, and does not allow this."""
+
+    code = "forbidden"
+    exit_code = 2
+    status = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This credential does not allow it; it takes one with the scope {scope}.")
+        self.headers = {"www-authenticate": f'Bearer realm="callsheet", error="insufficient_scope", scope="{scope}"'}
+
+
+class CredentialsUnavailable(CallsheetError):
+    """Whether the credential holds can't be told: the ledger's keys can't be read."""
+
+    code = "credentials_unavailable"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The ledger's keys cannot be read, so credentials cannot be checked; try again in a moment.")
+
+
 def envelope(error: CallsheetError, request_id: str | None = None) -> Response:
     """An error as every client sees it: {"error": {code, message, field}}."""
     body = {"error": {"code": error.code, "message": str(error), "field": error.field}}

@@ -69,7 +69,7 @@ def check(settings: Settings, host: str, port: int) -> None:
         if settings.data is None:
             with ledger.reading() as connection:
                 Crm.read(connection)
-        if not address.is_loopback:
+        if not address.is_loopback and config.oidc is None:
             _keyed(ledger, host)
     finally:
         ledger.close()

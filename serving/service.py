@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from features.config import load_config
 from features.errors import CallsheetError
 from serving import logs, metrics
 from serving.body import checked_query
@@ -34,6 +35,7 @@ from serving.plan import plan
 from serving.pulse import Pulse
 from serving.recording import record_events
 from serving.settings import Settings, guarded, quota, workers
+from serving.tokens import Tokens
 from serving.turns import RUNNING
 from serving.wire import ask, base, inline
 from serving.wire import plan as plan_wire
@@ -284,7 +286,9 @@ class EdgedService(Service):  # type: ignore[misc]
         """The application that a worker runs."""
         logs.configure()
         settings = Settings.of()
-        credentials = Keys(Ledger.open(settings.db, settings.home), guarded=guarded())
+        oidc = load_config(settings.config).oidc
+        tokens = Tokens(oidc) if oidc else None
+        credentials = Keys(Ledger.open(settings.db, settings.home), guarded=guarded(), tokens=tokens)
         credentials.start()
         edge = Edge(super().to_asgi(is_main=is_main), credentials, Quota(quota()))
         Pulse(edge, lambda: getattr(PAGES.state, "service", None)).start()

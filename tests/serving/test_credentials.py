@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from serving.actor import LOCAL, SCOPES
-from serving.credentials import BLIND_SECONDS, POLL_SECONDS, CredentialsUnavailable, Keys, Unauthorized
+from serving.credentials import BLIND_SECONDS, POLL_SECONDS, Keys
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.keys import create, revoke
+from serving.refusal import CredentialsUnavailable, Unauthorized
 
 HERE = {"server": ("127.0.0.1", 3000), "client": ("127.0.0.1", 50000)}
 

@@ -161,6 +161,12 @@ def test_the_story_of_a_ring_of_errors_ends() -> None:
     assert logs.story(one).count("because of") == 1
 
 
+def test_a_subject_that_an_issuer_names_by_email_is_told_by_a_hash() -> None:
+    assert logs.who("key:1f0c9a77be21") == "key:1f0c9a77be21"
+    assert logs.who(f"oidc:{CANARY}").startswith("oidc#")
+    assert CANARY not in logs.who(f"oidc:{CANARY}")
+
+
 def test_configuring_twice_is_configuring_once(out: io.StringIO, tmp_path: Path) -> None:
     logs.configure({})
     logging.getLogger("serving.x").warning("once")
