@@ -36,22 +36,20 @@ class Decided:
     count: np.ndarray
 
 
-def _decided(due: np.ndarray, happened: np.ndarray, gone: np.ndarray) -> Decided:
+def _decided(due: np.ndarray, happened: np.ndarray, taken_back: np.ndarray) -> Decided:
     """Judge each offer at its due instant by what is known then, and enter what is learned later as a correction.
 
     Success and failure are judged at the same age, so the quick successes of young offers do not come alone; and no
-    entry depends on what lies after its instant.
+    entry depends on what lies after its instant. An offer that was taken back in time is never judged.
     """
-    gone_by_then = (gone != NAT) & (gone <= due)
-    judged = np.flatnonzero(~gone_by_then)
+    judged = np.flatnonzero(~taken_back)
     hit = (happened != NAT) & (happened <= due)
     late = np.flatnonzero((happened != NAT) & (happened > due))
-    left = np.flatnonzero((gone != NAT) & (gone > due))
     return Decided(
-        row=np.concatenate([judged, late, left]),
-        known=np.concatenate([due[judged], happened[late], gone[left]]),
-        hits=np.concatenate([hit[judged].astype(float), np.ones(len(late)), -hit[left].astype(float)]),
-        count=np.concatenate([np.ones(len(judged)), np.zeros(len(late)), -np.ones(len(left))]),
+        row=np.concatenate([judged, late]),
+        known=np.concatenate([due[judged], happened[late]]),
+        hits=np.concatenate([hit[judged].astype(float), np.ones(len(late))]),
+        count=np.concatenate([np.ones(len(judged)), np.zeros(len(late))]),
     )
 
 
@@ -59,7 +57,8 @@ def _decided(due: np.ndarray, happened: np.ndarray, gone: np.ndarray) -> Decided
 class Outcomes:
     """One row an offer, (o,) each; instants in microseconds, NAT: it did not happen (as far as the tables know).
 
-    answer        OPEN … REASSIGNED; an open offer counts as expired once `due` has passed
+    answer        OPEN … REASSIGNED; an offer that is open at `due` counts as expired from then on, whatever befalls it
+                  later, save a late acceptance
     answered      when the answer was given and known; an expiry without a date falls on `due`
     due           when the SLA ends
     converted     when a new opportunity of enough weight was opened after the offer; convert_due: offered + horizon
@@ -93,7 +92,7 @@ class Outcomes:
     def acceptances(self) -> Decided:
         """Acceptance as it came to be known: judged when the SLA ends, put right by what comes later."""
         happened = np.where(self.answer == ACCEPTED, self.answered, NAT)
-        return _decided(later(self.due, self.known), happened, self._gone())
+        return _decided(later(self.due, self.known), happened, self.taken_back)
 
     def conversions(self) -> Decided:
         """Conversion as it came to be known: judged when the horizon ends, put right by what comes later.
@@ -102,7 +101,7 @@ class Outcomes:
         """
         converted = (self.answer == ACCEPTED) & (self.converted_known != NAT)
         happened = np.where(converted, later(self.converted_known, self.answered), NAT)
-        return _decided(later(self.convert_due, self.known), happened, self._gone())
+        return _decided(later(self.convert_due, self.known), happened, self.taken_back)
 
     def holdings(self) -> Decided:
         """Offers that hold their lead and a place of their rep's week: +1 when made, -1 when given back.
@@ -119,15 +118,14 @@ class Outcomes:
         at = np.concatenate([self.known, back[returned], self.answered[again]])
         return Decided(row, at, np.zeros(len(row)), delta)
 
-    def _gone(self) -> np.ndarray:
-        """(o,) when an offer was withdrawn or reassigned, and so says nothing of its rep; NAT: it was not."""
-        return np.where(self.answer >= WITHDRAWN, self.answered, NAT)
-
     @property
-    def accepted(self) -> np.ndarray:
-        """(o,) 1 accepted, 0 rejected or expired (an open offer: once it is due), NaN withdrawn or reassigned."""
-        gone = (self.answer == WITHDRAWN) | (self.answer == REASSIGNED)
-        return np.where(gone, np.nan, (self.answer == ACCEPTED).astype(np.float64))
+    def taken_back(self) -> np.ndarray:
+        """(o,) bool: withdrawn or reassigned while the SLA ran, so that it says nothing of its rep.
+
+        Taken back later it had expired first: that the rep let it lie is why it was handed on, and to leave it out
+        would take the silent out of what is learned, and by what was known only after the fact.
+        """
+        return (self.answer >= WITHDRAWN) & (self.answered <= later(self.due, self.known))
 
 
 def read_outcomes(

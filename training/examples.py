@@ -143,9 +143,9 @@ def gather(book: Book, engine: Engine) -> Examples:
             "There are no offers; training learns from the table `offers`, past ones and their answers."
         )
     counts: dict[str, int] = {"offers": len(log)}
-    gone = (log.answer == WITHDRAWN) | (log.answer == REASSIGNED)
-    counts["withdrawn"] = int((log.answer == WITHDRAWN).sum())
-    counts["reassigned"] = int((log.answer == REASSIGNED).sum())
+    gone = log.taken_back & (log.answered <= book.now)
+    counts["withdrawn"] = int((gone & (log.answer == WITHDRAWN)).sum())
+    counts["reassigned"] = int((gone & (log.answer == REASSIGNED)).sum())
     future = ~gone & (log.known > book.now)
     counts["after now"] = int(future.sum())
     rows = np.flatnonzero(~gone & ~future)

@@ -8,19 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.outcomes import ACCEPTED
+from features.outcomes import ACCEPTED, WITHDRAWN
 from training.blocks import Block, Cut
 from training.examples import Examples
 
 #: Rule -> what it does to the offers that it takes or marks. A rule of the market has its own name after the colon.
 MEANING = {
     "withdrawn": "left out: the rep had no say",
-    "reassigned": "left out: another rep's from then on",
+    "reassigned": "left out: another rep's before the SLA was over",
     "after now": "left out: later than the data",
     "left out": "left out: today's market does not hold it",
     "kept although": "used: it was the past policy's choice",
     "re-offers": "used: each is a decision of its own",
     "accepted after the SLA": "count as accepted from then on",
+    "taken back after the SLA": "count as expired: the rep had let them lie",
     "converted, never accepted": "no conversion: nobody took the offer",
     "advanced": "no conversion: the opportunity was open already",
     "SLA not passed": "acceptance not known yet: teaches nothing",
@@ -55,6 +56,7 @@ class LabelCounts:
         marked = {
             "re-offers": examples.attempt > 1,
             "accepted after the SLA": yes & (examples.answered > examples.due),
+            "taken back after the SLA": (examples.answer >= WITHDRAWN) & (examples.answered <= final.at) & due,
             "converted, never accepted": ~yes & (examples.converted_known <= final.at) & (examples.converted_known > 0),
             "advanced": yes & examples.advanced,
             "SLA not passed": ~due,

@@ -97,7 +97,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 def _report(life: Life, rows: Mapping[str, int]) -> SampleReport:
     log, pairs = life.offers, life.pairs
-    kept = log.answer < WITHDRAWN
+    kept = log.answer != WITHDRAWN
     lead, start = np.unique(pairs.lead, return_index=True)
     best = np.maximum.reduceat(pairs.p_convert, start) if lead.size else np.zeros(0)
     usual = np.add.reduceat(pairs.p_convert, start) / np.diff(np.r_[start, pairs.lead.size]) if lead.size else best

@@ -136,10 +136,30 @@ def test_a_late_yes_is_a_failure_until_it_is_given() -> None:
     assert tally(late, 6) == (1, 1)
 
 
-def test_a_withdrawn_offer_says_nothing_of_its_rep() -> None:
-    assert tally([offer(answer="withdrawn", answered_at=day(0.1))], 9) == (0, 0)
-    assert tally([offer(answer="reassigned", answered_at=day(4))], 3) == (0, 1)
-    assert tally([offer(answer="reassigned", answered_at=day(4))], 5) == (0, 0)
+@pytest.mark.parametrize("answer", ["withdrawn", "reassigned"])
+def test_an_offer_that_is_taken_back_while_its_sla_runs_says_nothing_of_its_rep(answer: str) -> None:
+    assert tally([offer(answer=answer, answered_at=day(0.1))], 9) == (0, 0)
+    assert tally([offer(answer=answer, answered_at=day(1.3))], 9) == (0, 0)
+
+
+@pytest.mark.parametrize("answer", ["withdrawn", "reassigned"])
+def test_an_offer_that_was_let_lie_and_then_taken_back_stays_an_expiry(answer: str) -> None:
+    """That it was handed on is no more than what came of the silence, and nobody knew of it when it expired."""
+    log = [offer(answer=answer, answered_at=day(4))]
+    for at in (2, 3, 5, 9):
+        assert tally(log, at) == (0, 1) == tally([offer()], at)
+    made = book(log).outcomes
+    assert not made.taken_back[0]
+    assert book([offer(answer=answer)]).outcomes.taken_back[0], "without a date it counts as taken back in time"
+
+
+def test_conversions_count_what_was_let_lie_and_leave_out_what_was_taken_back_in_time() -> None:
+    log = [
+        offer(answer="reassigned", answered_at=day(4)),
+        offer(offer_id="O2", answer="withdrawn", answered_at=day(0.5)),
+    ]
+    made = book(log).outcomes.conversions()
+    assert (made.row.tolist(), made.hits.tolist(), made.count.tolist()) == ([0], [0.0], [1.0])
 
 
 @pytest.mark.parametrize(

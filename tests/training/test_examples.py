@@ -108,6 +108,30 @@ def test_what_leaves_is_counted_by_rule() -> None:
     assert sum(n for rule, n in counts.items() if not rule.startswith(("kept", "offers"))) == counts["offers"]
 
 
+def test_an_offer_that_expired_before_it_was_handed_on_is_a_failure_and_labels_and_features_agree() -> None:
+    log = [
+        offer("let_lie", 0, answer="reassigned", answered_at=day(9)),
+        offer("taken_back_late", 0.1, answer="withdrawn", answered_at=day(9)),
+        offer("handed_on_at_once", 0.2, answer="reassigned", answered_at=day(0.5)),
+    ]
+    assert labels(log, 95) == {"let_lie": (0, 0.0, 0.0), "taken_back_late": (0, 0.0, 0.0)}
+    assert {name: row[1] for name, row in labels(log, 5).items()} == {"let_lie": 0.0, "taken_back_late": 0.0}
+    made = engine(base() | {"offers": log}).book
+    hits, count = made.offer_logs.rep.accept.before(np.array([0]), np.array([micros(day(20))]))
+    assert (hits[0], count[0]) == (0, 2)
+
+
+@pytest.mark.parametrize(("taken", "cut"), [(0.5, 3), (1.3, 3), (2, 3), (9, 3), (9, 12), (9, 95), (200, 95)])
+def test_what_a_cut_knows_of_an_offer_hangs_on_nothing_that_came_after_it(taken: float, cut: float) -> None:
+    """With what came after the cut struck out, the same offers teach the same."""
+    log = [
+        offer("first", 0, answer="reassigned", answered_at=day(taken)),
+        offer("second", 0.1, answer="rejected", answered_at=day(0.2)),
+    ]
+    struck = [row if row["answered_at"] <= day(cut) else offer("first", 0) for row in log]
+    assert repr(labels(log, cut)) == repr(labels(struck, cut))  # NaN is not NaN
+
+
 def test_what_the_past_policy_should_not_have_done_still_teaches() -> None:
     tables = base()
     tables["leads"][0]["closed_at"] = day(-0.5)

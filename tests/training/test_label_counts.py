@@ -48,6 +48,10 @@ def test_each_rule_counts_what_it_took() -> None:
     assert {what: n for what, n in counts.blocks["train"].items() if n} == {
         "offers": 7, "answer known": 7, "accepted": 5, "conversion known": 6, "converted": 1,
     }  # fmt: skip
+    late = offer("handed on late", 7, answer="reassigned", answered_at=day(20), attempt=1)
+    more = examples([*log, late], opportunities=[deal], changes=[moved | {"valid_from": day(94)}])
+    told = LabelCounts.of(more, cut, [cut])
+    assert (told.log["reassigned"], told.log["examples"], told.log["taken back after the SLA"]) == (1, 9, 1)
     assert "1 advanced (no conversion: the opportunity was open already)" in counts.words()
     assert counts.flat["train: accepted"] == 5
 

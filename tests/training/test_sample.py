@@ -147,11 +147,20 @@ def test_answers_agree_with_themselves(tables: dict[str, pd.DataFrame]) -> None:
     assert late.any(), "some answers come after the SLA"
 
 
+def test_an_offer_is_handed_on_after_it_was_let_lie(tables: dict[str, pd.DataFrame]) -> None:
+    offers = tables["offers"]
+    waits = instants(offers["answered_at"]) - instants(offers["offered_at"])
+    for answer, share in (("withdrawn", 0.012), ("reassigned", 0.012)):
+        assert (offers["answer"] == answer).mean() == pytest.approx(share, abs=0.006)
+    assert waits[offers["answer"] == "reassigned"].min() > waits[offers["answer"] == "expired"].min()
+    assert waits[offers["answer"] == "reassigned"].median() > waits[offers["answer"] == "expired"].median()
+
+
 def test_conversions_are_censored_at_the_end(tables: dict[str, pd.DataFrame]) -> None:
     offers = tables["offers"]
     accepted = offers[offers["answer"] == "accepted"]
     at = instants(accepted["offered_at"])
-    late = at > instants(offers["offered_at"]).max() - pd.Timedelta(days=14)
+    late = at > instants(offers["offered_at"]).max() - pd.Timedelta(days=28)
     opportunity = tables["opportunities"].set_index("opportunity_id")["opened_at"]
     opened = instants(accepted["opportunity_id"].map(opportunity).fillna(""))
     converted = (accepted["converted_at"] != "") | (opened > at)

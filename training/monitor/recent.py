@@ -14,7 +14,6 @@ from features.config import Config
 from features.eligibility import RULES
 from features.engine import Engine
 from features.matrix import Matrix, Vocabulary
-from features.outcomes import REASSIGNED, WITHDRAWN
 from features.snapshot import FACTS, Snapshot
 from models.product import Product
 from models.scores import Scores
@@ -58,7 +57,7 @@ def look(snapshot: Snapshot, config: Config, window: int) -> Recent:
     start = end - window
     log = book.outcomes
     inside = (log.known <= book.now) & (log.offered >= start) & (log.offered < end)
-    rows = np.flatnonzero(inside & (log.answer != WITHDRAWN) & (log.answer != REASSIGNED))
+    rows = np.flatnonzero(inside & ~(log.taken_back & (log.answered <= book.now)))
     refused = engine.eligibility_of(log.lead[rows], log.rep[rows], log.offered[rows])
     outside = {rule: int((refused == place).sum()) for place, rule in enumerate(RULES, start=1) if rule in LEAVE}
     past = log.offered[log.known <= book.now]

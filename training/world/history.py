@@ -98,7 +98,7 @@ class History:
         self.reach = through_colleagues(self.network, self.warmth)
         if self.offers:
             log = self.offers = [Offers.joined(self.offers)]
-            known = (log[0].answered < self.midnight(day)) & (log[0].answer < WITHDRAWN)
+            known = (log[0].answered < self.midnight(day)) & (log[0].answer != WITHDRAWN)
             taken = np.bincount(log[0].rep[known & (log[0].answer == ACCEPTED)], minlength=r)
             self.rate = (taken + 6.0) / (np.bincount(log[0].rep[known], minlength=r) + 20.0)
 
