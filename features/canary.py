@@ -8,6 +8,8 @@ from dataclasses import replace
 from features.declare import Feature
 
 CANARY = "canary"
+#: What the columns of each kind hold.
+KINDS = {"noise": "columns of noise", "day_before": "what strong features were a day before, less what they are now"}
 #: One column of noise may look useful by chance; their mean tells how much a recipe makes of nothing.
 NOISES = 3
 NOISE = tuple(

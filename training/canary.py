@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from features.canary import CANARY, NOISE, day_before
+from features.canary import CANARY, KINDS, NOISE, day_before
 from features.catalogue import BY_NAME
 from features.matrix import Matrix
 from models.product import Product
 from training.blocks import Cut
+from training.gate.features import STRONGEST
 from training.worth import Trial, Worth, mixed_up, pushes, without
 
 SHADOWED = 3  # features that get a canary of the day before
 MOVED = 0.01  # share of offers for which a feature must have been another value the day before, to have a shadow
-#: Among so many strongest columns a canary has nothing to look for.
-STRONGEST = 10
 
 #: The recipe at each cut, in their order, on a matrix of all examples.
 FitEach = Callable[[Matrix], Iterable[Product]]
@@ -57,7 +56,7 @@ class Canaries:
     @property
     def singing(self) -> tuple[str, ...]:
         """What is wrong, in words; nothing where every canary is taken for what it is."""
-        said = [f"{_WORDS[name]} rank" for name, kind in self.kinds.items() if kind.ranks]
+        said = [f"{KINDS[name]} rank" for name, kind in self.kinds.items() if kind.ranks]
         if self.added.sure:
             said.append("the recipe does better with canaries by more than chance")
         return tuple(said)
@@ -66,14 +65,11 @@ class Canaries:
     def text(self) -> str:
         """The finding in a sentence or two."""
         seen = "; ".join(
-            f"{_WORDS[name]} have {kind.share:.1%} of the pushes each (place {kind.place} of {self.columns})"
+            f"{KINDS[name]} have {kind.share:.1%} of the pushes each (place {kind.place} of {self.columns})"
             for name, kind in self.kinds.items()
         )
         verdict = "No canary ranks" if not self.singing else f"A CANARY SINGS: {' and '.join(self.singing)}"
         return f"{verdict}: {seen}."
-
-
-_WORDS = {"noise": "columns of noise", "day_before": "features as they were a day before"}
 
 
 def shadowed(matrix: Matrix, before: Matrix, share: np.ndarray) -> tuple[str, ...]:

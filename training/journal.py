@@ -144,7 +144,7 @@ def _metrics(record: Record) -> dict[str, float]:
     promise = record.reliability.one_in_three
     if promise is not None:
         named = {"offers": promise.offers, "forecast": promise.forecast, "share": promise.share.value,
-                 "low": promise.share.low, "high": promise.share.high}  # fmt: skip
+                 "low": promise.share.low, "high": promise.share.high, "kept": float(promise.kept)}  # fmt: skip
         found |= {f"threshold/accept_one_in_three/{name}": value for name, value in named.items()}
     share = record.product.card["behaviour"]["share"]
     found["behaviour_share"] = float("nan") if share is None else float(share)

@@ -98,7 +98,7 @@ def test_what_counts_stands_first() -> None:
     top = page(kept(), "This model serves since 1 July.").split("<nav>")[0]
     for said in ("Model 3: standard recipe", "1 July 2026, 09:30", "exports/may", "2,503 offers", "serves since",
                  "The ranker beats every baseline.", "No canary ranks", "0.600", "the rules: 0.500", "44%",
-                 "40% to 48%; forecast 42%; 767 offers"):  # fmt: skip
+                 "40% to 48%; forecast 42%: kept; 767 offers"):  # fmt: skip
         assert said in top, said
 
 
@@ -112,6 +112,19 @@ def test_the_verdict_is_said_as_it_is(judged: dict[str, Any] | None, word: str, 
     assert word in html
     assert ("callsheet promote --model 3" in html) is (judged is None)
     assert ("NOT MET" in html) is (judged is not None and not judged["passed"])
+
+
+@pytest.mark.parametrize(("forecast", "said"), [(0.4, "kept"), (0.48, "kept"), (0.39, "NOT KEPT"), (0.49, "NOT KEPT")])
+def test_a_threshold_says_whether_it_kept_its_promise(forecast: float, said: str) -> None:
+    metrics = kept().metrics | {"threshold/accept_one_in_three/forecast": forecast}
+    assert f"forecast {forecast:.0%}: {said};" in page(kept(metrics=metrics))
+
+
+def test_canaries_are_called_what_they_are() -> None:
+    flown = kept().features["canaries"]
+    kinds = flown["kinds"] | {"day_before": flown["kinds"]["noise"]}
+    html = page(kept(features={**kept().features, "canaries": flown | {"kinds": kinds}}))
+    assert "what strong features were a day before, less what they are now" in html
 
 
 def test_a_check_that_could_not_be_tried_is_not_said_to_be_met() -> None:

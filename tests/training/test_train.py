@@ -213,6 +213,8 @@ def test_the_feature_report_holds_every_family_feature_and_canary(trained: Train
     lead = next(r.difference for r in trained.result.table if r.recipe == "without_graph" and r.metric == PRIMARY)
     assert metrics["family/graph/dropped"] == pytest.approx(lead)
     assert metrics["canary/singing"] == len(told["canaries"]["singing"])
+    promise = {end: metrics[f"threshold/accept_one_in_three/{end}"] for end in ("low", "forecast", "high", "kept")}
+    assert promise["kept"] == float(promise["low"] <= promise["forecast"] <= promise["high"])
     assert metrics["canary/noise/place"] == told["canaries"]["kinds"]["noise"]["place"]
 
 

@@ -18,7 +18,7 @@ from training.gate.agreement import behaviour_held, same_market
 from training.gate.artefact import artefact_agrees, artefact_whole, fast_enough
 from training.gate.case import NOT_ENOUGH, Case, Check, Number, Verdict
 from training.gate.data import enough_data, heads
-from training.gate.features import features_complete, nothing_leaks
+from training.gate.features import canaries_silent, features_complete, nothing_leaks
 from training.gate.fresh import answers_since
 from training.gate.probabilities import calibrated
 from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
@@ -30,7 +30,8 @@ from training.tracking import MODEL, Run, Store
 #: What a challenger must pass.
 CHECKS: tuple[Callable[[Case], Check], ...] = (
     enough_data, heads, beats_rules, against_champion, no_worse_than_baselines, slices_held, calibrated, nothing_leaks,
-    features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, answers_since, fast_enough,
+    canaries_silent, features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, answers_since,
+    fast_enough,
 )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def importance(rows: Sequence[FeatureRow], canaries: Canaries | None, metric: st
         (row.name, row.family, row.shares, row.permuted, row.cost_ms) for row in shown
     ]
     for name, kind in canaries.kinds.items() if canaries else ():
-        words = "noise (mean of one)" if name == "noise" else "the day before (mean of one)"
+        words = "noise (mean of one)" if name == "noise" else "a day before, less now (mean of one)"
         lines.append((f"canary: {words}", "", (kind.share,), kind.permuted, np.nan))
     lines.sort(key=lambda line: float(np.mean(line[2])))
     figure, axes = sheet(

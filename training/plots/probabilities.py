@@ -92,7 +92,8 @@ def threshold(promises: Sequence[Promise], marked: Promise | None, offers: int) 
     if marked is not None:
         said = (
             f"Of {marked.offers:,} offers with p_accept of one in three or more {marked.share.value:.0%} were accepted "
-            f"({marked.share.low:.0%} to {marked.share.high:.0%}); forecast {marked.forecast:.0%}."
+            f"({marked.share.low:.0%} to {marked.share.high:.0%}); forecast {marked.forecast:.0%}: "
+            f"{'kept' if marked.kept else 'NOT KEPT'}."
         )
     figure, (left, right) = sheet("Does a threshold keep its promise?", said, 11, 5.0, 2)
     if not promises:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.canary import KINDS
 from training.gate import PRIMARY
 from training.gate.probabilities import CALIBRATION_MARGIN
 from training.paper import Safe, between, folded, mark, paragraph, picture, table, tiles
@@ -86,7 +87,8 @@ def _first(kept: Kept) -> dict[str, tuple[str, str]]:
         }
         found["Accepted of offers at one in three or more"] = (
             f"{share:.0%}",
-            f"{at['low']:.0%} to {at['high']:.0%}; forecast {at['forecast']:.0%}; {at['offers']:,.0f} offers",
+            f"{at['low']:.0%} to {at['high']:.0%}; forecast {at['forecast']:.0%}: "
+            f"{'kept' if at['low'] <= at['forecast'] <= at['high'] else 'NOT KEPT'}; {at['offers']:,.0f} offers",
         )  # fmt: skip
     return found
 
@@ -252,9 +254,8 @@ def canaries(kept: Kept) -> str:
     seen: Mapping[str, Any] | None = kept.features["canaries"]
     if seen is None:
         return paragraph("None were flown.")
-    words = {"noise": "noise", "day_before": "strong features a day before, less what they are now"}
     rows = [
-        (words.get(name, name), ", ".join(kind["columns"]), f"{kind['share']:.1%}",
+        (KINDS.get(name, name), ", ".join(kind["columns"]), f"{kind['share']:.1%}",
          f"{kind['place']} of {seen['columns']}", _lost(kind["permuted"], PRIMARY))
         for name, kind in seen["kinds"].items()
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from training.gate import NOT_ENOUGH, weigh
 from training.gate.agreement import behaviour_held, same_market
 from training.gate.case import Case, Check
 from training.gate.data import enough_data, heads
-from training.gate.features import features_complete, nothing_leaks
+from training.gate.features import canaries_silent, features_complete, nothing_leaks
 from training.gate.judge import CHECKS, passed
 from training.gate.probabilities import calibrated
 from training.telling import telling
@@ -44,7 +44,9 @@ def test_what_passing_rests_on_is_told_and_what_could_not_be_tried_is_no_part_of
     """A case of rows alone: nothing is known of its features, its files or newer answers."""
     verdict = weigh(case())
     marks = {check.name: check.mark for check in verdict.checks}
-    assert {name for name, mark in marks.items() if mark == "not tried"} == {"nothing_leaks", "answers_since"}
+    assert {name for name, mark in marks.items() if mark == "not tried"} == {
+        "nothing_leaks", "canaries_silent", "answers_since",
+    }  # fmt: skip
     assert marks["artefact_whole"] == "NOT MET"
     assert [check["tried"] for check in verdict.as_dict()["checks"]] == [c.tried for c in verdict.checks]  # type: ignore[attr-defined]
     met = Check("a", True, {}, "It is."), Check("b_c", True, {}, "Not tried.", tried=False)
@@ -129,6 +131,25 @@ def test_an_outcome_with_one_value_judges_no_feature() -> None:
         np.zeros((50, 1), np.float32), ("x",), *(np.full(50, "", object),) * 2, np.zeros(50, np.int64), Vocabulary({})
     )
     assert not len(telling(matrix, np.arange(50), {"accepted": np.ones(50)}))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "mark", "named"),
+    [
+        ({}, "not tried", "flew no canaries"),
+        ({"noise": 57, "day_before": 70}, "met", "columns of noise at place 57"),
+        ({"noise": 57, "day_before": 70, "singing": 1}, "met", "which may happen"),
+        ({"noise": 10, "day_before": 70, "singing": 1}, "NOT MET", "columns of noise at place 10"),
+        ({"noise": 57, "day_before": 1, "singing": 1}, "NOT MET", "a day before, less what they are now at place 1"),
+    ],
+)
+def test_a_recipe_that_makes_much_of_what_tells_nothing_is_refused(
+    metrics: dict[str, int], mark: str, named: str
+) -> None:
+    told = {f"canary/{name}/place": float(place) for name, place in metrics.items() if name != "singing"}
+    seen = canaries_silent(replace(case(600), metrics=told | {"canary/singing": float(metrics.get("singing", 0))}))
+    assert seen.mark == mark
+    assert named in seen.text
 
 
 # Completeness -------------------------------------------------------------------------------------------------------
