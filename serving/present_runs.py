@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,9 @@ from training.contestants import RANKER
 from training.gate import PRIMARY, Verdict
 from training.label_counts import LabelCounts
 from training.results import HEADLINES, Row
+
+if TYPE_CHECKING:
+    from serving.promote import Promotion
 
 #: Characters from which a terminal shows every headline.
 WIDE = 120
@@ -156,6 +160,33 @@ def show_verdict(verdict: Verdict, screen: Console) -> None:
         table.add_row(Text(check.mark, style=style), check.name.replace("_", " "), Text(check.text))
     screen.print(table)
     screen.print(Text(verdict.reason, style="bold green" if verdict.passed else "bold red"))
+
+
+#: Columns of the verdict as a listing: one row a check, the verdict last.
+VERDICT_COLUMNS = ("name", "passed", "tried", "text", "numbers", "version", "forced", "serves")
+
+
+def verdict_rows(done: Promotion) -> list[dict[str, object]]:
+    """Every check as a row of VERDICT_COLUMNS, then the verdict, with the version and what became of it."""
+    rows: list[dict[str, object]] = [dict(check.__dict__) for check in done.verdict.checks]
+    return [*rows, {
+        "name": "verdict", "passed": done.verdict.passed, "tried": True, "text": done.verdict.reason,
+        "version": done.version, "forced": done.forced, "serves": done.serves,
+    }]  # fmt: skip
+
+
+def outcome(done: Promotion, forcing: bool) -> str:
+    """What came of asking for a release, in a line or two; forcing: the gate was to be overruled."""
+    against = ", ".join(check.name.replace("_", " ") for check in done.verdict.checks if not check.passed)
+    if done.already:
+        text = f"Version {done.version} serves already, so nothing was released and nothing was recorded"
+        return f"{text}, the reason neither." if forcing else f"{text}; `callsheet rollback` takes it back."
+    if not done.serves:
+        return "The gate refused, so nothing changes: what served before still serves, a model or the rules."
+    text = f"Version {done.version} serves; `callsheet rollback` takes it back."
+    if done.forced:
+        return f"The gate was overruled; against it were: {against}. {text}"
+    return f"The gate let it pass, so there was nothing to overrule. {text}" if forcing else text
 
 
 def _grid(title: str) -> Table:

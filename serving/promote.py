@@ -43,6 +43,11 @@ class Promotion:
         """Whether this version serves now."""
         return self.release is not None or self.already
 
+    @property
+    def forced(self) -> bool:
+        """Whether it was released although the gate refused."""
+        return self.release is not None and self.release.forced
+
 
 def promote(
     home: Path,

@@ -187,7 +187,9 @@ def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOptio
 
     The gate judges what the model's own run measured on offers held out, so it
     needs no data; it does look at today's configuration and at what serves.
-    With newer data it also tries the model on what was answered since.
+    With newer data it also tries the model on what was answered since, and looks
+    for the features in it. With --format json or csv each check is a row, and the
+    last row is the verdict, with the version, whether it was forced, whether it serves.
 
     \b
     Examples
@@ -211,7 +213,7 @@ def _promote(
     """Judge, release if it passed, print the verdict; whether the version serves now."""
     from serving import listing
     from serving.ledger import Ledger
-    from serving.present_runs import show_verdict
+    from serving.present_runs import VERDICT_COLUMNS, outcome, show_verdict, verdict_rows
     from serving.promote import promote as release
 
     ledger = Ledger.open(db, home)
@@ -222,15 +224,8 @@ def _promote(
     if format is Format.table:
         show_verdict(done.verdict, listing.console())
     else:
-        listing.show(
-            [check.__dict__ for check in done.verdict.checks],
-            ("name", "passed", "tried", "text", "numbers"),
-            format=format,
-        )
-    if done.serves:
-        say(f"Version {done.version} serves{' already' if done.already else ''}; `callsheet rollback` takes it back.")
-    else:
-        say("The gate refused, so nothing changes: what served before still serves, a model or the rules.")
+        listing.show(verdict_rows(done), VERDICT_COLUMNS, format=format)
+    say(outcome(done, force))
     return done.serves
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import callsheet
 import serving.promote as module
 from features.errors import Conflict, ModelError, Refused, UsageError
 from models.recipe import Recipe
@@ -17,7 +20,7 @@ from serving.ledger import Ledger
 from serving.ledger.releases import Releases
 from serving.promote import champion, models, promote, rollback
 from tests.serving.conftest import Crm, make_home
-from training.gate import Verdict
+from training.gate import CHECKS, Verdict
 from training.tracking import Store
 from training.train import TrainResult, train
 
@@ -116,6 +119,62 @@ def test_to_overrule_the_gate_takes_a_reason_and_is_kept(crm: Crm, home: Path, l
     assert asked.release is not None
     assert (asked.release.forced, asked.release.reason) == (True, "agreed with sales")
     assert asked.release.gate["passed"] is False
+
+
+Asked = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(
+    crm: Crm, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Asked:
+    """`callsheet promote` in this process, on a ledger of its own."""
+    common = ["--config", str(crm.config_path), "--home", str(home), "--db", f"sqlite:///{tmp_path / 'asked.db'}"]
+
+    def call(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["callsheet", "promote", *common, *args])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            callsheet.main()
+        said = capfd.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+def test_a_program_is_told_the_version_and_what_became_of_it_in_the_last_row(ask: Asked) -> None:
+    code, out, err = ask("--format", "json")
+    *checks, verdict = json.loads(out)
+    assert code == 1
+    assert len(checks) == len(CHECKS)
+    assert {row["tried"] for row in checks} == {True, False}
+    assert (verdict["name"], verdict["passed"], verdict["version"]) == ("verdict", False, "1")
+    assert (verdict["forced"], verdict["serves"]) == (False, False)
+    assert verdict["text"].startswith("Not enough data")
+    assert "The gate refused, so nothing changes" in err
+    assert "not tried" in ask()[1]
+
+
+def test_who_overrules_the_gate_is_told_what_spoke_against_it_and_that_once_more_records_nothing(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "probe", lambda *_: None)
+    code, out, err = ask("--force", "--reason", "agreed with sales", "--format", "json")
+    *checks, verdict = json.loads(out)
+    assert code == 0
+    assert (verdict["passed"], verdict["forced"], verdict["serves"]) == (False, True, True)
+    against = ", ".join(row["name"].replace("_", " ") for row in checks if not row["passed"])
+    assert f"The gate was overruled; against it were: {against}. Version 1 serves" in err
+    code, out, err = ask("--force", "--reason", "agreed again", "--format", "json")
+    assert (code, json.loads(out)[-1]["forced"]) == (0, False)
+    assert "serves already, so nothing was released and nothing was recorded, the reason neither" in err
+
+
+@pytest.mark.usefixtures("passing")
+def test_what_passes_needs_no_force_and_it_is_said(ask: Asked) -> None:
+    code, _, err = ask("--force", "--reason", "to be sure")
+    assert code == 0
+    assert "there was nothing to overrule" in err
 
 
 def test_a_challenger_is_judged_against_what_serves_and_both_stores_keep_that_it_was_forced(
