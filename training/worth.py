@@ -39,7 +39,8 @@ class Worth:
         """Whether something is lost beyond chance of the order, and of a probability too.
 
         One measure alone is too easily led on by a small test: with the recipe `fast` on 40 samples of 2,500 offers, of
-        80 kinds of canaries that tell nothing 7 were "missed" by the order alone, and 1 by both.
+        80 kinds of canaries that tell nothing 7 were "missed" by the order alone, and 1 by both (measured once, by a
+        script that is not kept).
         """
         above = {name for name, seen in self.lost.items() if seen.above_zero}
         return PRIMARY in above and len(above) > 1
