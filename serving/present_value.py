@@ -74,7 +74,8 @@ def _facts(value: Value) -> list[str]:
     if made is not None and made.fitted.any():
         lines.append(
             f"Propensities: {value.rounds - int(made.fitted.sum()):,} logged, {int(made.fitted.sum()):,} fitted "
-            f"({str(made.model).replace('_', ' ')}, calibration error {made.error:.3f})."
+            f"({str(made.model).replace('_', ' ')}, calibration error {made.error:.3f}, by chance up to "
+            f"{made.by_chance:.3f})."
         )
     if value.reward_model is not None:
         cut = "no weight was cut" if value.threshold is None else f"weights above {value.threshold:.3g} were cut"

@@ -14,11 +14,10 @@ from features.catalogue import BY_NAME
 from training.evaluate import calibration_error, perfect_calibration
 from training.offpolicy.choices import Choices
 from training.offpolicy.folds import folds, splits
+from training.offpolicy.support import miscalibrated
 
 #: Rounds below which nothing is fitted.
 MIN_ROUNDS = 200
-#: How far the calibration may be off, besides what perfect calibration would show at this size.
-MARGIN = 0.02
 #: Codes of a category beyond which it is not one-hot: a rep's id tells who was chosen, not why.
 CODES = 12
 FAR = 5.0
@@ -74,13 +73,7 @@ def fitted_choices(choices: Choices, seed: int = 0) -> Chosen:
     hit = np.zeros(len(chance))
     hit[choices.chosen] = 1.0
     error, by_chance = calibration_error(chance, hit), perfect_calibration(chance, seed=seed)
-    why: str | None = None
-    if error > by_chance + MARGIN:
-        why = (
-            f"The fitted propensities are off by {error:.3f} on average; perfect ones would be by {by_chance:.3f} at "
-            "this size."
-        )
-    return Chosen(chance, name, sharpness, share, error, by_chance, why)
+    return Chosen(chance, name, sharpness, share, error, by_chance, miscalibrated(error, by_chance))
 
 
 def _cross_fitted(choices: Choices, fold: np.ndarray, seed: int) -> dict[str, Wanted]:

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from training.evaluate import calibration_error
+from training.evaluate import calibration_error, perfect_calibration
 from training.offpolicy.design import Design
 from training.offpolicy.folds import splits
 from training.offpolicy.log import BanditLog
 from training.offpolicy.progress import Tick
 from training.offpolicy.propensity_models import MODELS, Chances
+from training.offpolicy.support import miscalibrated
 
 #: Rounds on which it is decided which model serves, and pairs of them with an action: the chances of all are kept.
 CONTEST, CONTEST_PAIRS = 20_000, 4_000_000
 #: Most rounds that one fit learns from; pairs of a round and an action that are predicted at once.
 LEARN, CHUNK = 100_000, 2_000_000
+#: Outcomes that are drawn to see what chance explains of a calibration error, about.
+DRAWN = 200_000_000
 #: Rounds without a propensity, for each action, below which the model learns from the other rounds too.
 OWN_ROUNDS = 50
 
@@ -29,7 +32,8 @@ class Propensities:
     value     (n,) float64, none of it missing
     fitted    (n,) bool: where it was fitted
     model     which model; sharpness: the power of its chances that fits best out of fold, 1: as they are;
-              error: its calibration error over pairs of round and action. None where all were logged.
+              error: its calibration error over pairs of round and action; by_chance: what perfectly calibrated
+              chances stay below at that number of pairs. None where all were logged.
     """
 
     value: np.ndarray
@@ -37,6 +41,12 @@ class Propensities:
     model: str | None = None
     sharpness: float | None = None
     error: float | None = None
+    by_chance: float | None = None
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why these are no propensities to build on, in words; None: they are."""
+        return None if self.error is None or self.by_chance is None else miscalibrated(self.error, self.by_chance)
 
 
 def propensities(log: BanditLog, design: Design, fold: np.ndarray, seed: int, tick: Tick) -> Propensities:
@@ -52,7 +62,7 @@ def propensities(log: BanditLog, design: Design, fold: np.ndarray, seed: int, ti
         return Propensities(log.propensity, lacking)
     k = int(log.action.max()) + 1
     alike = np.flatnonzero(lacking) if lacking.sum() >= OWN_ROUNDS * k else np.arange(len(log))
-    name, sharpness, error = _best(log, design, fold, alike, k, seed, tick)
+    name, sharpness, error, by_chance = _best(log, design, fold, alike, k, seed, tick)
     rng = np.random.default_rng(seed)
     value = log.propensity.copy()
     among = np.zeros(len(log), bool)
@@ -69,7 +79,7 @@ def propensities(log: BanditLog, design: Design, fold: np.ndarray, seed: int, ti
         for start in range(0, len(asked), step):
             part = asked[start : start + step]
             value[part] = sharpened(chances(part), sharpness)[np.arange(len(part)), log.action[part]]
-    return Propensities(value, lacking, name, sharpness, error)
+    return Propensities(value, lacking, name, sharpness, error, by_chance)
 
 
 def sharpened(chance: np.ndarray, power: float) -> np.ndarray:
@@ -81,8 +91,11 @@ def sharpened(chance: np.ndarray, power: float) -> np.ndarray:
 
 def _best(
     log: BanditLog, design: Design, fold: np.ndarray, rows: np.ndarray, k: int, seed: int, tick: Tick
-) -> tuple[str, float, float]:
-    """(the model with the least log loss out of fold, its sharpness, its calibration error), on a sample of rounds."""
+) -> tuple[str, float, float, float]:
+    """The model with the least log loss out of fold, on a sample of rounds.
+
+    Returns  its name, its sharpness, its calibration error, and what perfect calibration stays below at that size
+    """
     rng = np.random.default_rng(seed)
     most = min(CONTEST, CONTEST_PAIRS // k)
     sample = rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
@@ -100,7 +113,9 @@ def _best(
     calibrated = sharpened(told[name], sharpness)
     hit = np.zeros_like(calibrated)
     hit[at, taken] = 1.0
-    return name, sharpness, calibration_error(calibrated.ravel(), hit.ravel())
+    told_of, draws = calibrated.ravel(), int(np.clip(DRAWN // calibrated.size, 50, 500))
+    by_chance = perfect_calibration(told_of, draws=draws, seed=seed)
+    return name, sharpness, calibration_error(told_of, hit.ravel()), by_chance
 
 
 def _sharpness(chance: np.ndarray, taken: np.ndarray) -> float:

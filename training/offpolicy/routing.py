@@ -166,7 +166,7 @@ def _footing(routed: Routed, blank: Value, chosen: Chosen | None, board: Board, 
     made = Propensities(propensity, fitted)
     if chosen is not None:
         propensity = np.where(fitted, chosen.chance[choices.chosen], propensity)
-        made = Propensities(propensity, fitted, chosen.model, chosen.sharpness, chosen.error)
+        made = Propensities(propensity, fitted, chosen.model, chosen.sharpness, chosen.error, chosen.by_chance)
     known = [name for name in TELLERS if name in routed.heard]
     reward = {"converted": board.converted[choices.row], "accepted": board.accepted[choices.row]}
     return _Footing(

@@ -13,7 +13,8 @@ from training.offpolicy.log import BanditLog, Policy
 #: Effective rounds below which an interval does not keep its promise.
 MIN_EFFECTIVE = 50.0
 #: Clusters, and effective ones, below which it does not: in 600 simulated logs each, of normal, skewed and uneven
-#: clusters, those of 6 to 20 clusters held the truth 95 to 98 times in 100, those of 5 also 93.
+#: clusters, those of 6 to 20 clusters held the truth 95 to 98 times in 100, those of 5 also 93 (measured once, by a
+#: script that is not kept; benchmarks/coverage.py has harder logs).
 MIN_CLUSTERS, MIN_EFFECTIVE_CLUSTERS = 8, 5.0
 #: Most of all the weight that one round may have.
 MAX_SHARE = 0.1
@@ -21,6 +22,8 @@ MAX_SHARE = 0.1
 MIN_OVERLAP = 0.95
 #: The mean weight must be this surely too low or too high before it speaks against the log.
 SURE = 0.999
+#: How far fitted propensities may be off, besides what perfectly calibrated ones would show at their number.
+MAX_OFF = 0.02
 #: Most that the mean weight may surely be: it is 1 where the propensities are right and the support is full.
 MAX_MEAN_WEIGHT = 1.05
 
@@ -131,6 +134,16 @@ def refusal(found: Support, rounds: int, clusters: int, clustered: bool) -> str 
             "at most 1 where the propensities are those of the policy that made the log: these are too low."
         )
     return None
+
+
+def miscalibrated(error: float, by_chance: float) -> str | None:
+    """Why fitted propensities of a calibration error are none to build on, in words; None: they are."""
+    if error <= by_chance + MAX_OFF:
+        return None
+    return (
+        f"The fitted propensities are off by {error:.3f} on average; perfect ones would be by {by_chance:.3f} at this "
+        f"size, and {MAX_OFF} more is allowed."
+    )
 
 
 def too_few(clusters: int, clustered: bool) -> str:

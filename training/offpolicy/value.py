@@ -71,7 +71,7 @@ class Value:
             "gain": _bare(self.gain),
             "propensities": None if made is None else {
                 "logged": self.rounds - fitted, "fitted": fitted, "model": made.model, "sharpness": made.sharpness,
-                "calibration_error": made.error,
+                "calibration_error": made.error, "by_chance": made.by_chance,
             },
             "support": None if found is None else found.as_dict(),
             "reward_model": self.reward_model,
@@ -110,7 +110,8 @@ def evaluate(
     asked = np.unique(policy.action)
     strange = tuple(log.actions[code] for code in asked[log.taken[asked] == 0])
     found = support(weight, reach(log, policy, made.value), drawn, strange)
-    value = replace(value, support=found, propensities=made, refused=refusal(found, len(log), clusters, log.clustered))
+    why = made.hopeless or refusal(found, len(log), clusters, log.clustered)
+    value = replace(value, support=found, propensities=made, refused=why)
     if value.refused is not None:
         return value
     expected = expected_rewards(log, policy, design, fold, seed, tick)

@@ -36,7 +36,10 @@ def test_a_fitted_propensity_is_close_to_the_true_one() -> None:
     assert made.model in ("logit", "shrunk_logit")
     assert np.mean(np.abs(made.value - true)) < 0.03
     assert made.error is not None
+    assert made.by_chance is not None
     assert made.error < 0.01
+    assert made.error < made.by_chance < 0.02
+    assert made.hopeless is None
     assert np.mean(1 / made.value) == pytest.approx(np.mean(1 / true), rel=0.1)
 
 

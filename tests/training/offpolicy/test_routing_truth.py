@@ -48,9 +48,13 @@ def test_the_interval_holds_the_truth(logs: TruthLogs, told: list[Routing], reci
     assert sum(value.refused is not None for value in values) <= 2
     seen = judged(values, logs.truth(recipe, reward)).set_index("estimator")
     assert (seen["covered"] >= 34 / LOGS).all()
-    assert seen["error"]["dr"] < 1.02 * seen["error"]["ips"], "rare rewards leave the model little to tell"
-    if reward == "accepted":
-        assert seen["error"]["dr"] < 0.95 * seen["error"]["ips"]
+    ratio = seen["error"]["dr"] / seen["error"]["ips"]
+    if (recipe, reward) == ("owner_territory", "converted"):
+        # Level: 1.004 on these 40 logs and 0.962 on the next 40. Conversions are rare, and where the policy is the
+        # owner, whom the past chose most, weights differ little, so there is little error for a model to take away.
+        assert ratio < 1.05
+    else:
+        assert ratio < (0.95 if reward == "accepted" else 1.0)
 
 
 def test_fitted_propensities_do_as_well(logs: TruthLogs) -> None:

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.coverage import Bandit, judged
 from training.offpolicy.estimators import ESTIMATORS
 from training.offpolicy.log import Policy
+from training.offpolicy.support import MAX_OFF
 from training.offpolicy.value import Value, evaluate
 
 BANDITS = {
@@ -48,6 +49,27 @@ def test_intervals_are_no_wider_than_they_must_be() -> None:
     values, truth = _values("binary")
     seen = dict(judged(values, truth))["dr"]
     assert 3.0 < seen.width / seen.error < 6.0  # 3.9 times the error, had it a normal distribution
+
+
+def test_fitted_propensities_that_are_off_by_more_than_chance_and_the_margin_refuse_the_log() -> None:
+    """Each account always got the same action: what the others got tells nothing of it, or the contrary."""
+    bandit = Bandit("none", rounds=1200, known=0.0, cluster=100, actions=2, context=False)
+    log, policy, _ = bandit.draw(0)
+    log = replace(log, action=log.cluster % 2)
+    seen = evaluate(log, policy, replicates=300)
+    made = seen.propensities
+    assert made is not None
+    assert made.error is not None
+    assert made.by_chance is not None
+    assert made.error > made.by_chance + MAX_OFF
+    assert seen.refused is not None
+    assert seen.refused.startswith(f"The fitted propensities are off by {made.error:.3f}")
+    assert seen.estimates == ()
+    told = seen.as_dict()["propensities"]
+    assert told["by_chance"] == made.by_chance  # type: ignore[index]
+    right = evaluate(replace(log, propensity=np.full(len(log), 0.5)), policy, replicates=300)
+    assert right.propensities is not None
+    assert right.propensities.hopeless is None
 
 
 def test_the_same_seed_gives_the_same_and_the_report_is_whole() -> None:
