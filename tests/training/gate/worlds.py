@@ -31,9 +31,8 @@ from training.tracking import Version
 RECIPE = Recipe.preset("fast").but(linear=LinearPart())
 RIVALS = (RANKER, RULES, "random", "logistic")
 
-#: What becomes of a block's labels before they are learned from, and of the ranker's answer for some rows of the log.
+#: What becomes of a block's labels before they are learned from.
 Tamper = Callable[[Labels, Block], Labels]
-Bend = Callable[[Predictions, np.ndarray], Predictions]
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ class World:
         return cls(snapshot, config, gather(book, Engine(book, config)), book.now)
 
 
-def sample(folder: Path, accounts: int, reps: int, offers: int) -> World:
+def sample(folder: Path, accounts: int, reps: int, offers: int, seed: int = 3) -> World:
     """A smooth world: its truth is learned soonest."""
-    write_sample(folder, accounts=accounts, reps=reps, offers=offers, seed=3, end=date(2026, 9, 1), world="smooth")
+    write_sample(folder, accounts=accounts, reps=reps, offers=offers, seed=seed, end=date(2026, 9, 1), world="smooth")
     config = load_config(folder / "callsheet.yaml")
     return World.of(read_snapshot(str(folder), config=config), config)
 
@@ -62,13 +61,8 @@ def honest(labels: Labels, _: Block) -> Labels:
     return labels
 
 
-def straight(said: Predictions, _: np.ndarray) -> Predictions:
-    return said
-
-
 def case(
     world: World, home: Path, recipe: Recipe = RECIPE, *, teach: Tamper = honest, calibrate: Tamper = honest,
-    bend: Bend = straight,
 ) -> Case:  # fmt: skip
     """What a training leaves for the gate: recipes at two cuts, and the product of all the data in its folder."""
     examples, matrix = world.examples, world.examples.matrix
@@ -85,8 +79,7 @@ def case(
     for cut in cuts:
         for one in order:
             scores = one.fit(*blocks(cut), None).predict(matrix.take(cut.test.rows))  # type: ignore[arg-type]
-            said = Predictions(scores.score, scores.p_accept, scores.p_convert)
-            parts[one.key].append(bend(said, cut.test.rows) if one.key == RANKER else said)
+            parts[one.key].append(Predictions(scores.score, scores.p_accept, scores.p_convert))
     joined = {
         key: Predictions(*(np.concatenate([getattr(p, f) for p in said]) for f in ("score", "p_accept", "p_convert")))
         for key, said in parts.items()
