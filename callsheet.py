@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         learn.value,
     ),
     "Watch": (watch.monitor,),
-    "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore),
+    "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore, ledger.erase),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }
 #: Commands that come in groups: the panel, what the group is about, and its commands by name.

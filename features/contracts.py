@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
@@ -54,6 +54,7 @@ def check(
     zone: str | None = None,
     other_columns: bool = False,
     because: Mapping[str, str] | None = None,
+    stored: Mapping[str, Collection[str]] | None = None,
 ) -> Checked:
     """Check all tables of a source against their contracts and against each other.
 
@@ -62,20 +63,22 @@ def check(
     other_columns  columns outside the contract are allowed and left out with a warning (a database has other readers);
                    otherwise each is a breach, because a misspelt one would be missed in silence
     because        table, or table.column: why it is not there, said with the breach
+    stored         these are rows for a source that has more: keys of its that they may refer to, by table; no table
+                   has to be among them
     """
     done = Checked()
     for name, table in TABLES.items():
         if name in raw:
             _check_table(table, raw[name], zone, other_columns, done)
             _check_order(table, raw[name], done)
-        elif table.required:
+        elif table.required and stored is None:
             done.breaches.append(Breach(name, HEADER, (), None, f"the table {name}, which every snapshot must have"))
     if because:
         done.breaches = [_explained(b, because) for b in done.breaches]
     whole = {n for n, r in raw.items() if r.whole}
     for name, typed in done.tables.items():
         if name in whole:
-            _check_references(TABLES[name], typed, raw[name], whole, done)
+            _check_references(TABLES[name], typed, raw[name], whole, stored, done)
     if "changes" in done.tables and "changes" in whole:
         _check_changes(raw["changes"], zone, whole, done)
     return done
@@ -192,6 +195,12 @@ def _check_order(table: Table, raw: RawTable, done: Checked) -> None:
         )
 
 
+def made_keys(name: str, rows: pa.Table) -> list[str]:
+    """The keys that rows of an event table get where the source has none; `rows`: typed, columns of the contract."""
+    typed = {c.name: rows[c.name].combine_chunks() for c in TABLES[name].columns if c.name in rows.column_names}
+    return list(_made_key(TABLES[name], typed).to_pylist())
+
+
 def _made_key(table: Table, typed: Mapping[str, pa.Array]) -> pa.Array:
     """Keys from the rows' content: the same row gets the same key in whatever order, format or company it comes.
 
@@ -212,23 +221,30 @@ def _made_key(table: Table, typed: Mapping[str, pa.Array]) -> pa.Array:
     return pa.array(numbered, pa.string())
 
 
-def _check_references(table: Table, typed: pa.Table, raw: RawTable, whole: set[str], done: Checked) -> None:
+def _check_references(
+    table: Table, typed: pa.Table, raw: RawTable, whole: set[str], stored: Mapping[str, Collection[str]] | None,
+    done: Checked,
+) -> None:  # fmt: skip
     for column in table.columns:
         target = column.references
         if target is None or column.name not in done.columns[table.name]:
             continue
-        if target in done.tables and target in whole:
-            _check_reference(table.name, column, typed, raw, done)
+        if (target in done.tables and target in whole) or (stored is not None and target not in done.tables):
+            _check_reference(table.name, column, typed, raw, (stored or {}).get(target, ()), done)
         elif target not in done.tables and column.required and typed.num_rows:
             expected = f"a key of {target}, a table that is not there"
             done.breaches.append(Breach(table.name, column.name, (), None, expected))
 
 
-def _check_reference(table: str, column: Column, typed: pa.Table, raw: RawTable, done: Checked) -> None:
+def _check_reference(
+    table: str, column: Column, typed: pa.Table, raw: RawTable, stored: Collection[str], done: Checked
+) -> None:
     target = str(column.references)
-    keys = done.tables[target][TABLES[target].key[0]]
     values = typed[column.name]
-    orphans = np.flatnonzero(mask(pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, keys.combine_chunks())))))
+    there = pc.is_in(values, pa.array(stored, values.type))
+    if target in done.tables:
+        there = pc.or_(there, pc.is_in(values, done.tables[target][TABLES[target].key[0]].combine_chunks()))
+    orphans = np.flatnonzero(mask(pc.and_(pc.is_valid(values), pc.invert(there))))
     if not orphans.size:
         return
     first = shown(raw.cells[column.name], int(orphans[0]))
@@ -283,4 +299,4 @@ def _note_untracked(changes: pa.Table, rows: np.ndarray, done: Checked) -> None:
         done.breaches.append(Breach("changes", "column_name", _numbers(strange), value, expected))
 
 
-__all__ = ["HEADER", "ROW", "Checked", "as_frame", "check", "close_match", "split_list"]
+__all__ = ["HEADER", "ROW", "Checked", "as_frame", "check", "close_match", "made_keys", "split_list"]

@@ -17,7 +17,9 @@ from serving.wire.ask import (
     ScoreAsk,
 )
 from serving.wire.due import DueAnswer, DueQuery
+from serving.wire.erase import EraseAnswer, EraseAsk
 from serving.wire.explain import ExplainAnswer
+from serving.wire.ingest import IngestAnswer, IngestAsk
 from serving.wire.plan import PlanAnswer, PlanAsk
 from serving.wire.record import RecordAnswer, RecordAsk
 
@@ -89,6 +91,20 @@ ROUTES: Final[dict[str, Route]] = {
             "/due", "GET", "Which offers must be answered by when, and which were not.", answer=DueAnswer,
             errors=((400, ("input_invalid",)), _ADVICE, (503, ("ledger_unavailable",))),
             tag="Operate", scope="operate", query=DueQuery,
+        ),
+        Route(
+            "/ingest", "POST", "Put rows of CRM tables in, by key; all of them or none.", IngestAsk, IngestAnswer,
+            errors=(
+                (400, ("table_invalid",)),
+                (409, ("commit_unavailable", "offer_made_here", "lead_taken", "contact_erased")),
+                (422, ("idempotency_mismatch",)), (503, ("ledger_unavailable",)),
+            ),
+            tag="Write", scope="ingest",
+        ),
+        Route(
+            "/erase", "POST", "Forget a contact.", EraseAsk, EraseAnswer,
+            errors=((404, ("contact_unknown",)), _ADVICE, (503, ("ledger_unavailable",))),
+            tag="Write", scope="ingest",
         ),
         Route(
             "/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer,

@@ -23,6 +23,7 @@ from serving.body import checked_query
 from serving.credentials import Keys
 from serving.crowd import Quota
 from serving.decide import Decided
+from serving.doors import Doors
 from serving.due import lines
 from serving.edge import PASSED, App, Edge, broken, refused
 from serving.explain import explained
@@ -40,6 +41,8 @@ from serving.turns import RUNNING
 from serving.wire import ask, base, inline
 from serving.wire import plan as plan_wire
 from serving.wire.due import DueQuery
+from serving.wire.erase import EraseAnswer, EraseAsk
+from serving.wire.ingest import IngestAnswer, IngestAsk, IngestTables
 from serving.wire.record import Event, RecordAnswer, RecordAsk
 
 if TYPE_CHECKING:
@@ -190,8 +193,9 @@ class Callsheet:
         self._still = start(settings) if self.live is None else None
         self.decider = decider(self.live) if self.live is not None else None
         self.model_of = shelf(self.live) if self.live is not None else None
+        self.home = settings.home
         PAGES.state.service = self
-        for route in ("recommend_reps", "recommend_leads", "score", "plan", "record"):
+        for route in ("recommend_reps", "recommend_leads", "score", "plan", "record", "ingest", "erase"):
             # BentoML inspects a method's signature each time it is looked up; once is enough.
             setattr(self, route, getattr(self, route))
 
@@ -202,6 +206,13 @@ class Callsheet:
             return self.live.recommender
         assert self._still is not None
         return self._still
+
+    @property
+    def doors(self) -> Doors:
+        """The ways into the ledger's CRM tables. Raises CommitUnavailable on a snapshot."""
+        if self.live is None:
+            raise CommitUnavailable("A snapshot takes nothing in; this is for a service on the ledger.", field=None)
+        return Doors(self.live.ledger, self.live.config, self.home, self.live.catch_up)
 
     def __is_ready__(self) -> bool:
         """Whether requests are welcome: the data is loaded, or this object would not be there."""
@@ -273,6 +284,24 @@ class Callsheet:
             return dict(done.answer)
 
         return _answered(answer)
+
+    @_route(IngestAsk, IngestAnswer)  # type: ignore[untyped-decorator]
+    def ingest(self, tables: IngestTables) -> Response:
+        """Put rows of CRM tables in."""
+
+        def answer() -> Answer:
+            actor, key = PASSED.get().actor, PASSED.get().idempotency_key
+            # What is left out stays as it is and null empties, so they are not the same request.
+            said = tables.model_dump(mode="json", exclude_unset=True)
+            once = Once.of(actor.name, "ingest", key, said) if key is not None else None
+            return _said(self.doors.take_in(tables.rows(), actor, once))
+
+        return _answered(answer)
+
+    @_route(EraseAsk, EraseAnswer)  # type: ignore[untyped-decorator]
+    def erase(self, contact_id: str) -> Response:
+        """Forget a contact."""
+        return _answered(lambda: self.doors.forget(contact_id, PASSED.get().actor))
 
 
 class EdgedService(Service):  # type: ignore[misc]

@@ -59,13 +59,15 @@ def load(
     ledger = Ledger.open(db, home)
     try:
         with _bar("load", sum(len(table) for table in known.tables.values())) as tick:
-            done = put(ledger, known, replace=replace, tick=tick)
+            done = put(ledger, known, config=settings, replace=replace, tick=tick)
     finally:
         ledger.close()
     listing.show([asdict(table) for table in done.tables], LOADED, format=format)
     say(f"Change {done.seq}; {done.held:,} leads are held by an open or accepted offer.")
     if done.doubled:
         say(f"Of {done.doubled:,} leads more than one offer is open or accepted: the latest holds each.")
+    if done.forgotten:
+        say(f"{done.forgotten:,} contacts had been erased here and were in the data again: they are erased again.")
 
 
 class FileFormat(StrEnum):
@@ -188,7 +190,7 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `callsheet backup` wrote.")],
-    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a ledger that holds something.")] = False,
     format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
@@ -202,6 +204,7 @@ def restore(
       callsheet restore ledger-2026-03-02.db
       callsheet restore ledger.db --replace --db postgresql://callsheet@localhost/callsheet
     """
+    settings = config_at(config)
     from serving import listing
     from serving.ledger import Ledger
     from serving.ledger.backup import restore as bring
@@ -210,11 +213,46 @@ def restore(
     ledger = Ledger.open(db, home)
     try:
         with _bar("restore", None) as tick:
-            done = bring(ledger, file, home, replace=replace, tick=tick)
+            done = bring(ledger, file, home, settings, replace=replace, tick=tick)
     finally:
         ledger.close()
     listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
     say(f"The ledger is that of {file}; its changes are counted on from {done.seq}.")
+
+
+def erase(
+    contact: Annotated[str, typer.Option("--contact", metavar="ID", help="The contact's id.")],
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Forget a contact: its row, what it did, and what was written of it; exit 1: the files are in use, so ask again.
+
+    Its leads are closed and stay, stripped, under a name that leads to nobody: reps'
+    records and the audit hold on to their ids. The database's files are rewritten.
+    Backups keep it until they are deleted; a restore erases it again.
+
+    \b
+    Examples
+      callsheet erase --contact C00017
+      callsheet erase --contact C00017 --format json
+    """
+    settings = config_at(config)
+    from serving import listing
+    from serving.actor import CLI
+    from serving.doors import Doors
+    from serving.ledger import Ledger
+
+    ledger = Ledger.open(db, home)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        done = Doors(ledger, settings, home, lambda: None).forget(contact, CLI)
+    finally:
+        ledger.close()
+    rows = [{"table": name, "rows": count} for name, count in done["rows"].items()]
+    listing.show(rows, ("table", "rows"), format=format, empty="It was erased before.")
+    if not done["scrubbed"]:
+        say("It is erased, but others use the database's files, which still hold traces: run this again.")
+        raise typer.Exit(1)
 
 
 def _rows_of(rows: Mapping[str, int]) -> list[dict[str, object]]:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
+from features.config import Config
 from features.errors import Refused, UsageError
 from features.schema import TABLES
 from features.sql import sqlite_module
+from serving.actor import CLI
+from serving.ledger import audit
 from serving.ledger.change import Change, changing, seq_of
 from serving.ledger.copying import Tick, copy_rows, count_rows
 from serving.ledger.database import Ledger, LedgerError
+from serving.ledger.erase import erase_again
+from serving.ledger.noted import noted
+from serving.ledger.scrub import scrub
 from serving.ledger.tables import ERASURES, LEDGER_CLOCK
+
+log = logging.getLogger(__name__)
 
 
 class BackupInvalid(Refused):
@@ -67,12 +75,13 @@ def backup(ledger: Ledger, file: Path, tick: Tick = lambda _table, _rows: None) 
 
 
 def restore(
-    ledger: Ledger, file: Path, home: Path, *, replace: bool = False, tick: Tick = lambda _table, _rows: None
-) -> Backed:
+    ledger: Ledger, file: Path, home: Path, config: Config, *, replace: bool = False,
+    tick: Tick = lambda _table, _rows: None,
+) -> Backed:  # fmt: skip
     """Put a backup in place of what the ledger holds, in one transaction; services that run follow it.
 
-    An older backup is brought to this version's tables first. Contacts whose erasure the ledger or the backup knows
-    are forgotten again. Changes are counted on from the higher of the two numbers.
+    An older backup is brought to this version's tables first. Contacts whose erasure the ledger, its home or the backup
+    knows are forgotten again. Changes are counted on from the higher of the two numbers.
     home     where it works on a copy of the backup
     Raises   BackupInvalid, LedgerNotEmpty without `replace`, UsageError, LedgerError
     """
@@ -82,18 +91,22 @@ def restore(
         staged = Path(folder) / "ledger.db"
         _checked_copy(file, staged)
         with _opened(staged) as backed, backed.reading() as source, changing(ledger) as change:
-            known = _may_go(change, replace)
+            known = noted(home) | _may_go(change, replace)
             before = change.seq
             rows = copy_rows(source, change.connection, tick)
             change.seq = max(before, seq_of(change.connection) + 1)
             change.connection.execute(update(LEDGER_CLOCK).values(seq=change.seq))
-            _forget_again(change, known)
+            _keep_erasures(change, known)
+            forgotten = erase_again(change, config, CLI)
+            audit.record(change, CLI.name, "restore", f"change {change.seq}", {"rows": rows, "forgotten": forgotten})
             for name in TABLES:
                 change.touch(name, None)
+    if forgotten and not scrub(ledger):
+        log.warning("The database's files still hold traces of erased contacts; `callsheet erase` clears them.")
     return Backed(change.seq, rows)
 
 
-def _may_go(change: Change, replace: bool) -> list[dict[str, Any]]:
+def _may_go(change: Change, replace: bool) -> frozenset[str]:
     """The erasures that the ledger knows, where it may be overwritten. Raises LedgerNotEmpty."""
     held = {name: n for name, n in count_rows(change.connection).items() if n and name != LEDGER_CLOCK.name}
     if held and not replace:
@@ -101,7 +114,7 @@ def _may_go(change: Change, replace: bool) -> list[dict[str, Any]]:
         raise LedgerNotEmpty(
             f"The ledger is not empty ({most}). Take a backup of it, then restore with --replace, or name another --db."
         )
-    return [dict(row) for row in change.connection.execute(select(ERASURES)).mappings()]
+    return frozenset(change.connection.execute(select(ERASURES.c.contact_hash)).scalars())
 
 
 def _online(ledger: Ledger, part: Path) -> None:
@@ -176,8 +189,12 @@ def _opened(file: Path) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _forget_again(change: Change, known: list[dict[str, Any]]) -> None:
-    """Keep the erasures of both, and hold the restored rows to them."""
+def _keep_erasures(change: Change, known: frozenset[str]) -> None:
+    """Add what the backup does not know of."""
+    there = set(change.connection.execute(select(ERASURES.c.contact_hash)).scalars())
+    if known - there:
+        rows = [{"contact_hash": contact_hash, "at": change.at} for contact_hash in sorted(known - there)]
+        change.connection.execute(insert(ERASURES), rows)
 
 
 __all__ = ["Backed", "BackupInvalid", "LedgerNotEmpty", "backup", "restore"]

@@ -8,14 +8,20 @@ from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
 
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.tables import DECISIONS, HOLDS
+from serving.ledger.tables import DECISIONS, EVENTS, HOLDS
 
 ASKED = 2_000
 
 
 def made_here() -> ColumnElement[bool]:
-    """Whether a row of offers is one that this ledger decided on, rather than one that was loaded."""
-    return OFFERS.c.decision_id.in_(select(DECISIONS.c.decision_id))
+    """Whether this ledger knows more of a row of offers than whoever it could be loaded from.
+
+    It decided on it, or a person gave the lead to another rep here (such an offer has no decision), or events tell
+    of it: then its answer is what they make of it.
+    """
+    by_hand = and_(OFFERS.c.policy == "manual", OFFERS.c.offer_id.like("O-" + "_" * 32))
+    told = OFFERS.c.offer_id.in_(select(EVENTS.c.offer_id).where(~EVENTS.c.parked))
+    return or_(OFFERS.c.decision_id.in_(select(DECISIONS.c.decision_id)), by_hand, told)
 
 
 def fill_holds(change: Change, leads: Collection[str] | None = None) -> tuple[int, int]:

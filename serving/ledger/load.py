@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, select
 
+from features.config import Config
 from features.errors import Refused
 from features.schema import TABLES
 from features.snapshot import Snapshot
+from serving.actor import CLI
+from serving.ledger import audit
 from serving.ledger.change import Change, changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.database import Ledger
+from serving.ledger.erase import erase_again
+from serving.ledger.events import join_parked
 from serving.ledger.holds import fill_holds, made_here
 from serving.ledger.rows import Cells, Key, as_rows, cells_of, history, key_of, stored, tell_columns
 from serving.ledger.tables import CRM_COLUMNS
@@ -49,20 +54,28 @@ class TableLoaded:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded. held: leads held by an offer; doubled: of how many of them more than one offer said so."""
+    """What was loaded.
+
+    held       leads held by an offer; doubled: of how many of them more than one offer said so
+    forgotten  contacts that had been erased here and were in the data again
+    """
 
     seq: int
     tables: tuple[TableLoaded, ...]
     held: int
     doubled: int
+    forgotten: int
 
 
 def load(
-    ledger: Ledger, snapshot: Snapshot, *, replace: bool = False, tick: Tick = lambda _table, _rows: None
-) -> Loaded:
+    ledger: Ledger, snapshot: Snapshot, *, config: Config | None = None, replace: bool = False,
+    tick: Tick = lambda _table, _rows: None,
+) -> Loaded:  # fmt: skip
     """Load a snapshot: rows are put in by key; one with a known key takes the place of the old one.
 
     A tracked column that changes leaves its history in `changes`, unless the snapshot tells that history itself.
+    config   by which events that waited for these offers take effect, and contacts that were erased and are in the
+             data again are erased again; None: nothing was recorded or erased here yet
     replace  what the ledger's CRM tables hold and the snapshot does not, goes: all but the offers that were made here
     Raises   OffersWouldBeLost, LedgerError
     """
@@ -85,8 +98,14 @@ def load(
             if table.inserted or table.changed or table.removed or replace or table.table in fresh:
                 change.touch(table.table, None)
         held, doubled = fill_holds(change)
+        told = {"tables": [asdict(table) for table in done], "replace": replace, "fingerprint": snapshot.fingerprint}
+        audit.record(change, CLI.name, "load", f"change {change.seq}", told)
+        forgotten = 0
+        if config is not None:
+            join_parked(change, config)
+            forgotten = erase_again(change, config, CLI)
     order = list(TABLES)
-    return Loaded(change.seq, tuple(sorted(done, key=lambda t: order.index(t.table))), held, doubled)
+    return Loaded(change.seq, tuple(sorted(done, key=lambda t: order.index(t.table))), held, doubled, forgotten)
 
 
 def _put(

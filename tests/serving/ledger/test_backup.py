@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
+from features.config import read_config
 from features.errors import UsageError
 from features.snapshot import read_snapshot
 from features.sql import sqlite_module
@@ -25,10 +26,12 @@ from serving.ledger.releases import Released, Releases
 from serving.ledger.status import status
 from serving.ledger.tables import AUDIT, EVENTS
 from tests.features.crm_files import read
+from tests.features.small_crm import MARKET
 from tests.serving.conftest import Crm
 from tests.serving.ledger.test_load import decide
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
+CONFIG = read_config(MARKET)
 
 #: Writes an event a transaction, and says so on stdout once it is committed, until it is killed.
 WRITER = """
@@ -70,7 +73,8 @@ def other(url: str, tmp_path: Path) -> Ledger:
 def content(ledger: Ledger) -> tuple[str, dict[str, int]]:
     with ledger.reading() as connection:
         rows = count_rows(connection)
-    rows.pop("journal")
+    for name in ("journal", "audit", "audit_payloads"):  # a restore says of itself that it was
+        rows.pop(name)
     return read_snapshot(ledger.url).fingerprint, rows
 
 
@@ -81,12 +85,15 @@ def test_a_backup_is_a_ledger_of_its_own_and_comes_back_as_it_was(filled: Ledger
     assert file.stat().st_mode & 0o077 == 0
     fresh = other(url, tmp_path)
     try:
-        back = restore(fresh, file, tmp_path)
+        back = restore(fresh, file, tmp_path, CONFIG)
         assert content(fresh) == content(filled)
         assert Releases(fresh).history() == Releases(filled).history()
         with fresh.reading() as connection:
             assert audit.verify(connection) is None
             assert seq_of(connection) == back.seq > done.seq
+            said = connection.execute(select(AUDIT.c.action).order_by(AUDIT.c.number)).scalars().all()
+        assert said[-1] == "restore"
+        assert len(said) == done.rows["audit"] + 1
     finally:
         fresh.close()
 
@@ -98,7 +105,7 @@ def test_a_backup_of_sqlite_restores_to_either_database(ledger: Ledger, url: str
         load(source, crm.snapshot)
         Releases(source).promote(Released("1", "0" * 64, "f", "m"), seen=0, reason="better")
         backup(source, tmp_path / "backup.db")
-        restore(ledger, tmp_path / "backup.db", tmp_path)
+        restore(ledger, tmp_path / "backup.db", tmp_path, CONFIG)
         assert content(ledger) == content(source)
         assert Releases(ledger).history() == Releases(source).history()
     finally:
@@ -140,9 +147,9 @@ def test_a_ledger_that_holds_something_is_overwritten_only_on_demand(filled: Led
         audit.record(change, "cli", "load", "crm", {"rows": 8})
         after = change.seq
     with pytest.raises(LedgerNotEmpty, match="--replace"):
-        restore(filled, tmp_path / "backup.db", tmp_path)
+        restore(filled, tmp_path / "backup.db", tmp_path, CONFIG)
     assert content(filled) != before
-    back = restore(filled, tmp_path / "backup.db", tmp_path, replace=True)
+    back = restore(filled, tmp_path / "backup.db", tmp_path, CONFIG, replace=True)
     assert content(filled) == before
     with filled.reading() as connection:
         assert audit.verify(connection) is None
@@ -153,7 +160,7 @@ def test_a_ledger_that_holds_something_is_overwritten_only_on_demand(filled: Led
 
 def test_the_audit_is_guarded_again_after_a_restore(filled: Ledger, tmp_path: Path) -> None:
     backup(filled, tmp_path / "backup.db")
-    restore(filled, tmp_path / "backup.db", tmp_path, replace=True)
+    restore(filled, tmp_path / "backup.db", tmp_path, CONFIG, replace=True)
     for statement in (AUDIT.delete(), AUDIT.update().values(actor="someone else")):
         with pytest.raises(Exception, match="append-only"), filled.writing() as connection:
             connection.execute(statement)
@@ -170,7 +177,7 @@ def test_a_restore_that_breaks_off_leaves_the_ledger_as_it_was(filled: Ledger, t
             raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError):
-        restore(filled, tmp_path / "backup.db", tmp_path, replace=True, tick=stop)
+        restore(filled, tmp_path / "backup.db", tmp_path, CONFIG, replace=True, tick=stop)
     assert content(filled) == before
     with pytest.raises(Exception, match="append-only"), filled.writing() as connection:
         connection.execute(AUDIT.delete())
@@ -199,7 +206,7 @@ def test_what_is_no_sound_backup_is_refused(tmp_path: Path, spoil: str) -> None:
                 connection.commit()
         before = content(ledger)
         with pytest.raises(BackupInvalid):
-            restore(ledger, file, tmp_path, replace=True)
+            restore(ledger, file, tmp_path, CONFIG, replace=True)
         assert content(ledger) == before
     finally:
         ledger.close()
@@ -212,7 +219,7 @@ def test_a_backup_overwrites_no_file(filled: Ledger, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
         backup(filled, tmp_path / "nowhere" / "backup.db")
     with pytest.raises(UsageError, match="no file"):
-        restore(filled, tmp_path / "nothing.db", tmp_path)
+        restore(filled, tmp_path / "nothing.db", tmp_path, CONFIG)
     assert (tmp_path / "backup.db").read_text() == "mine"
 
 

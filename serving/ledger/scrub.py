@@ -1,0 +1,66 @@
+"""Clears the database's files of what was erased: deleted rows lie in free pages and logs until they are rewritten."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from features.sql import sqlite_module
+from serving.ledger.database import Ledger
+from serving.ledger.erase import GONE
+from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, EVENTS, IDEMPOTENCY, JOURNAL
+
+log = logging.getLogger(__name__)
+
+#: Tables that an erasure takes rows out of.
+REWRITTEN: Final = (
+    *GONE, "contacts", "leads", "preferences", "meetings", "opportunities", "changes", AUDIT_PAYLOADS.name,
+    DECISION_DETAILS.name, EVENTS.name, IDEMPOTENCY.name, JOURNAL.name,
+)  # fmt: skip
+#: How long others may keep a table or the log from being rewritten, in seconds.
+PATIENCE: Final = 10
+
+
+def scrub(ledger: Ledger) -> bool:
+    """Rewrite the database's files without what is no row any more; False: others are using them, so do it again.
+
+    On SQLite the whole file, and its log is emptied. On PostgreSQL the tables that an erasure bears on; what its
+    write-ahead log and its archive hold goes when they are recycled, by that server's settings.
+    """
+    return _sqlite(ledger) if ledger.journal is not None else _postgresql(ledger)
+
+
+def _sqlite(ledger: Ledger) -> bool:
+    connection = ledger.engine.raw_connection()
+    try:
+        driver: Any = connection.driver_connection
+        driver.execute("VACUUM")
+        if ledger.journal != "wal":
+            return True
+        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    except sqlite_module().OperationalError as error:
+        log.warning("The ledger's file could not be rewritten: %s", error)
+        return False
+    finally:
+        connection.close()
+
+
+def _postgresql(ledger: Ledger) -> bool:
+    try:
+        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{PATIENCE}s"})
+            quote = connection.dialect.identifier_preparer.quote
+            for name in REWRITTEN:
+                connection.execute(text(f"VACUUM (FULL) {quote(name)}"))
+            connection.execute(text("SELECT set_config('lock_timeout', '0', false)"))
+    except DBAPIError as error:
+        log.warning("The ledger's tables could not be rewritten: %s", error.orig)
+        return False
+    return True
+
+
+__all__ = ["REWRITTEN", "scrub"]

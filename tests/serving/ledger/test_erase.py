@@ -1,0 +1,223 @@
+"""A forgotten contact is in no table and no file; what others' records need of it stays under a name without a key."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from features.config import read_config
+from features.errors import UnknownId
+from features.snapshot import read_snapshot
+from serving.actor import LOCAL
+from serving.doors import Doors
+from serving.ledger import Ledger, audit
+from serving.ledger.backup import backup, restore
+from serving.ledger.change import changed_since, changing, seq_of
+from serving.ledger.crm import CRM
+from serving.ledger.decisions import read as read_decision
+from serving.ledger.erase import NAMELESS, ContactErased, hash_of
+from serving.ledger.events import record
+from serving.ledger.idempotency import Once
+from serving.ledger.load import load
+from serving.ledger.noted import FILE
+from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS
+from tests.features.crm_files import read
+from tests.features.small_crm import MARKET
+from tests.serving.ledger.test_load import decide
+
+CONFIG = read_config(MARKET)
+CANARY = "zz-canary-7f3@example.test"
+WHO = "C-zz-canary-7f3"
+WHEN = "2025-02-01T00:00:00Z"
+AT = datetime(2025, 3, 2, tzinfo=UTC)
+
+TABLES = {
+    "contacts": "contact_id,account_id,title,email,reports_to,created_at\n"
+    f"{WHO},A1,CFO of the canaries,{CANARY},,2025-01-03T00:00:00Z\nC2,A1,CEO,,{WHO},2025-01-03T00:00:00Z\n",
+    "leads": f"lead_id,contact_id,solution,created_at,budget,need\nL1,{WHO},payments,{WHEN},big,soon\n"
+    f"L2,{WHO},payments,{WHEN},,\nL3,C2,payments,{WHEN},,\n",
+    "activities": f"activity_id,contact_id,kind,occurred_at\nV1,{WHO},visit,{WHEN}\nV2,C2,visit,{WHEN}\n",
+    "touches": f"touch_id,rep_id,contact_id,kind,occurred_at\nT1,R1,{WHO},call,{WHEN}\n",
+    "meetings": f"meeting_id,rep_id,account_id,contact_id,starts_at,created_at\nM1,R1,A1,{WHO},{WHEN},{WHEN}\n",
+    "meeting_contacts": f"meeting_id,contact_id\nM1,{WHO}\nM1,C2\n",
+    "opportunities": f"opportunity_id,account_id,rep_id,contact_id,opened_at\nO1,A1,R1,{WHO},{WHEN}\n",
+    "opportunity_contacts": f"opportunity_id,contact_id\nO1,{WHO}\n",
+    "preferences": f"preference_id,rep_id,subject,subject_id,rule,since\nP1,R1,contact,{WHO},exclude,{WHEN}\n",
+    "changes": "table_name,row_id,column_name,value,valid_from\n"
+    f"contacts,{WHO},title,Clerk of the canaries,{WHEN}\ncontacts,C2,reports_to,{WHO},{WHEN}\n"
+    f"leads,L1,budget,small,{WHEN}\nreps,R1,segment,large,{WHEN}\n",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Where the ledger keeps everything, when it is in SQLite."""
+    return tmp_path
+
+
+@pytest.fixture
+def doors(ledger: Ledger, home: Path) -> Doors:
+    """The doors of a ledger in which a canary sits in every place that could hold one."""
+    load(ledger, read(home / "elsewhere", **TABLES))
+    doors = Doors(ledger, CONFIG, home, lambda: None)
+    decide(ledger, "F1", "L1")
+    with changing(ledger, AT) as change:
+        detail = zlib.compress(json.dumps({"items": [], "said": CANARY}).encode())
+        change.connection.execute(insert(DECISION_DETAILS).values(decision_id="D-F1", body=detail))
+        audit.record(change, "cli", "note", "a note", {"contact": WHO, "email": CANARY})
+        audit.record(change, "cli", "note", "another note", {"rows": 3})
+    offer = {"offer_id": "F0", "lead_id": "L2", "rep_id": "R1", "offered_at": AT}
+    email = {"contact_id": WHO, "email": f"old-{CANARY}"}
+    once = Once.of("local", "test", "k1", {})
+    doors.take_in({"offers": [offer], "contacts": [email]}, LOCAL, once)
+    doors.take_in({"contacts": [{"contact_id": WHO, "email": CANARY}]}, LOCAL)
+    with changing(ledger, AT + timedelta(days=1)) as change:
+        event = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "at": AT, "reason": "other"}
+        record(change, CONFIG, [{**event, "text": f"Wrote to {CANARY}, no answer"}], LOCAL)
+    return doors
+
+
+def everything(ledger: Ledger) -> str:
+    """All that the tables hold, as text."""
+    from serving.ledger.tables import METADATA
+
+    with ledger.reading() as connection:
+        rows = [str(tuple(row)) for table in METADATA.sorted_tables for row in connection.execute(select(table))]
+        bodies = connection.execute(select(DECISION_DETAILS.c.body)).scalars()
+        return "\n".join([*rows, *(zlib.decompress(body).decode() for body in bodies)])
+
+
+def test_the_canary_is_in_every_place_before_and_in_none_after(doors: Doors, home: Path) -> None:
+    before = everything(doors.ledger)
+    assert before.count(CANARY) >= 4
+    assert before.count(WHO) >= 12
+    done = doors.forget(WHO, LOCAL)
+    assert (done["before"], done["scrubbed"]) == (False, True)
+    after = everything(doors.ledger)
+    assert CANARY not in after
+    assert WHO not in after
+    assert "canaries" not in after
+    if doors.ledger.journal is None:
+        return
+    found = [
+        p.name for p in home.rglob("*") if p.is_file() and "elsewhere" not in p.parts and b"canary" in p.read_bytes()
+    ]
+    assert found == []
+
+
+def test_what_was_only_freed_is_still_in_the_file_until_it_is_rewritten(doors: Doors, home: Path) -> None:
+    """Else the test above would say nothing of the files."""
+    if doors.ledger.journal is None:
+        pytest.skip("the files are the server's")
+    with doors.ledger.writing() as connection:
+        connection.execute(CRM["contacts"].delete())
+    assert [p.name for p in home.glob("ledger.db*") if CANARY.encode() in p.read_bytes()]
+
+
+def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) -> None:
+    doors.forget(WHO, LOCAL)
+    tables = read_snapshot(doors.ledger.url).tables  # it keeps its contracts
+    contacts, leads = tables["contacts"].set_index("contact_id"), tables["leads"].set_index("lead_id")
+    nameless = next(i for i in contacts.index if i.startswith(NAMELESS))
+    assert leads["contact_id"].to_dict() == {"L1": nameless, "L2": nameless, "L3": "C2"}
+    assert leads["status"].fillna("").to_dict() == {"L1": "closed", "L2": "closed", "L3": ""}
+    assert leads.loc["L1", ["budget", "need", "grade"]].isna().all()
+    assert contacts.loc[nameless, ["title", "email", "reports_to"]].isna().all()
+    assert contacts.loc[nameless, "objects_to_profiling"]
+    assert contacts["reports_to"].isna().all()
+    assert tables["activities"]["activity_id"].tolist() == ["V2"]
+    assert len(tables["meetings"]) == len(tables["opportunities"]) == 1
+    assert tables["changes"]["table_name"].tolist() == ["reps"]
+    answers = tables["offers"].set_index("offer_id")["answer"].to_dict()
+    assert answers == {"F0": "rejected", "F1": "withdrawn"}  # nobody is left to ask
+    with doors.ledger.reading() as connection:
+        assert connection.execute(select(HOLDS)).all() == []
+        told = read_decision(connection, "D-F1")
+        assert told.detail is None
+        assert told.row["lead_id"] == "L1"
+        assert {e["kind"] for e in told.events} == {"withdrawn"}
+        kept = json.loads(connection.execute(select(EVENTS.c.body).where(EVENTS.c.event_id == "e1")).scalar_one())
+    assert (kept["reason"], kept["text"]) == ("other", None)
+
+
+def test_the_audit_s_chain_stays_whole_and_names_a_pseudonym(doors: Doors) -> None:
+    doors.forget(WHO, LOCAL)
+    with doors.ledger.reading() as connection:
+        assert audit.verify(connection) is None
+        subjects = [r.subject for r in connection.execute(select(audit.AUDIT)) if r.action == "erase"]
+    assert len(subjects) == 1
+    assert subjects[0].startswith(NAMELESS)
+
+
+def test_a_contact_is_forgotten_once_however_often_it_is_asked(doors: Doors) -> None:
+    first = doors.forget(WHO, LOCAL)
+    contacts = read_snapshot(doors.ledger.url).tables["contacts"]
+    again = doors.forget(WHO, LOCAL)
+    assert first["rows"]["activities"] == 1
+    assert (again["rows"], again["before"]) == ({}, True)
+    assert read_snapshot(doors.ledger.url).tables["contacts"].equals(contacts)
+    with pytest.raises(UnknownId) as unknown:
+        doors.forget("C-nobody", LOCAL)
+    assert (unknown.value.code, unknown.value.status) == ("contact_unknown", 404)
+
+
+def test_who_follows_reads_the_tables_anew_and_is_told_no_name(doors: Doors) -> None:
+    with doors.ledger.reading() as connection:
+        seq = seq_of(connection)
+    doors.forget(WHO, LOCAL)
+    with doors.ledger.reading() as connection:
+        changed = changed_since(connection, seq)
+    assert {"contacts", "leads", "activities", "meetings", "changes"} <= changed.whole
+    assert set(changed.rows) <= {"offers"}
+
+
+def test_a_forgotten_contact_is_not_taken_in_again(doors: Doors) -> None:
+    doors.forget(WHO, LOCAL)
+    row: dict[str, Any] = {"contact_id": WHO, "account_id": "A1", "created_at": AT}
+    with pytest.raises(ContactErased) as refused:
+        doors.take_in({"contacts": [{"contact_id": "C2"}, row]}, LOCAL)
+    assert refused.value.field == "tables.contacts[1].contact_id"
+
+
+def test_a_load_that_still_has_the_contact_forgets_it_again(doors: Doors, tmp_path: Path) -> None:
+    doors.forget(WHO, LOCAL)
+    stale = read(tmp_path / "stale", **TABLES)
+    for _ in range(2):
+        assert load(doors.ledger, stale, config=CONFIG).forgotten == 1
+        assert WHO not in everything(doors.ledger)
+    contacts = read_snapshot(doors.ledger.url).tables["contacts"]["contact_id"]
+    assert contacts.str.startswith(NAMELESS).sum() == 1
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["over the ledger", "into a new one"])
+def test_a_restored_backup_forgets_again_what_was_erased_since(doors: Doors, home: Path, lost: bool) -> None:
+    backup(doors.ledger, home / "elsewhere" / "backup.db")
+    doors.forget(WHO, LOCAL)
+    ledger = doors.ledger
+    if lost:  # the note beside the ledger outlives it
+        assert hash_of(WHO) in (home / FILE).read_text()
+        ledger = Ledger.open(f"sqlite:///{home / 'new.db'}", home)
+    restore(ledger, home / "elsewhere" / "backup.db", home, CONFIG, replace=True)
+    assert WHO not in everything(ledger)
+    assert CANARY not in everything(ledger)
+    with ledger.reading() as connection:
+        assert connection.execute(select(ERASURES.c.contact_hash)).scalars().all() == [hash_of(WHO)]
+        assert audit.verify(connection) is None
+    if ledger.journal is not None:
+        assert not [p for p in home.glob("*.db*") if b"canary" in p.read_bytes()]
+    if lost:
+        ledger.close()
+
+
+def test_the_canary_s_neighbours_are_untouched(doors: Doors) -> None:
+    before = read_snapshot(doors.ledger.url).tables
+    doors.forget(WHO, LOCAL)
+    after = read_snapshot(doors.ledger.url).tables
+    for name in ("accounts", "reps"):
+        assert before[name].equals(after[name])
