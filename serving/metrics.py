@@ -62,10 +62,14 @@ ALL: Final = (
 )  # fmt: skip
 
 
-def answered(answer: Mapping[str, Any]) -> str:
-    """Count an answer that ranks, and whom its rules refused; the rung that ranked, none where nothing did."""
+#: The routes whose answers are decisions; an explanation tells of one that was counted.
+RANKING: Final = ("/recommend_reps", "/recommend_leads")
+
+
+def answered(route: str, answer: Mapping[str, Any]) -> str:
+    """Count an answer that ranks anew, and whom its rules refused; the rung that ranked, none where nothing did."""
     rung = answer.get("rung")
-    if rung is None or "items" not in answer:
+    if rung is None or route not in RANKING:
         return str(rung or "none")
     given = "decision" if answer.get("decision_id") else "advice"
     if any(item.get("offer_id") for item in answer["items"]):

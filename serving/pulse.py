@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from features.errors import CallsheetError
 from serving import metrics
+from serving.due import due
 from serving.ledger.change import seq_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS: Final = 2.0
+#: Between two looks at what is overdue, which reads every open offer.
+DUE_SECONDS: Final = 30.0
 
 
 class Pulse:
@@ -30,6 +33,7 @@ class Pulse:
     def __init__(self, edge: Edge, answers: Callable[[], Any]) -> None:
         self.edge, self.answers = edge, answers
         self._stopped = Event()
+        self._due_at = 0.0
 
     def start(self) -> None:
         """Beat from now on."""
@@ -61,6 +65,10 @@ class Pulse:
             metrics.LEDGER_STALE.set(live.stale_seconds)
             with live.ledger.reading() as connection:
                 metrics.LEDGER_LAG.set(max(0, seq_of(connection) - live.seq))
+                if time.monotonic() >= self._due_at:
+                    self._due_at = time.monotonic() + DUE_SECONDS
+                    listed = due(connection, live.config, datetime.now(UTC))
+                    metrics.OVERDUE.set(sum(one.breached and not one.expired for one in listed))
 
 
 def _age(cut: str | None) -> float:

@@ -93,7 +93,7 @@ def _answered(answer: Callable[[], Answer]) -> Response:
         with passed.working():
             content = answer()
             if not passed.replayed:
-                passed.rung = metrics.answered(content)
+                passed.rung = metrics.answered(passed.route, content)
             return _json(content)
     except CallsheetError as error:
         return refused(error)

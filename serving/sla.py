@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from features.config import Config
 from features.errors import CallsheetError
+from serving import metrics
 from serving.actor import Actor
 from serving.due import due
 from serving.ledger import Ledger
@@ -21,6 +22,7 @@ from serving.ledger.audit import record as audit
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.events import any_joinable, join_parked, own_id, record
+from serving.ledger.idempotency import any_expired, expire
 from serving.ledger.tables import EVENTS, HOLDS, LEASES, UNPLACED
 
 log = logging.getLogger(__name__)
@@ -73,14 +75,16 @@ class Applied:
 def apply(ledger: Ledger, config: Config, reoffer: Reoffer, now: datetime) -> Applied:
     """Expire what is overdue and offer free leads again; asked twice, or by two at once, it happens once.
 
-    Parked events whose offers came in since have their effect first. Raises LedgerError. What one lead's ranking
+    Parked events whose offers came in since have their effect first; answers that were kept for their idempotency key
+    long enough are forgotten. Raises LedgerError. What one lead's ranking
     raises is logged, and the lead waits for the next time.
     """
     with ledger.reading() as connection:
-        late = any_joinable(connection)
-    if late:
+        late, old = any_joinable(connection), any_expired(connection, now)
+    if late or old:
         with changing(ledger, now) as change:
             join_parked(change, config)
+            expire(change)
     expired = _expire(ledger, config, now)
     reoffered: dict[str, str] = {}
     unplaced: dict[str, Mapping[str, int]] = {}
@@ -163,6 +167,7 @@ def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
             gone = [str(event["offer_id"]) for event, outcome in outcomes if outcome.result == "applied"]
             if gone:
                 audit(change, SLA.name, "expire", " ".join(gone), {})
+        metrics.SLA_BREACHES.inc(len(gone))
         done += gone
     return tuple(done)
 

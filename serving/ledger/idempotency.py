@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, delete, insert, select
@@ -106,6 +106,11 @@ def keep(change: Change, once: Once, status: int, body: str) -> None:
             scope=once.scope, key=once.key, body_hash=once.body_hash, status=status, body=body, at=change.at
         )
     )
+
+
+def any_expired(connection: Connection, now: datetime) -> bool:
+    """Whether an answer was kept long enough."""
+    return connection.execute(select(IDEMPOTENCY.c.key).where(IDEMPOTENCY.c.at < now - KEPT)).first() is not None
 
 
 def expire(change: Change) -> int:

@@ -16,6 +16,7 @@ from serving.due import unplaced
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.events import record
+from serving.ledger.idempotency import Once, keep, stored
 from serving.ledger.offers import Desk
 from serving.ledger.tables import AUDIT, EVENTS
 from serving.sla import USED_UP, Applied, Placed, apply, tick, waiting
@@ -209,3 +210,13 @@ def test_a_ranking_that_breaks_leaves_the_lead_waiting_and_the_others_are_served
     assert set(apply(stood, CONFIG, breaks, hours(3)).reoffered) == {"L2"}
     assert [lead.lead_id for lead in waiting(stood, hours(3))] == ["L1"]
     assert set(run(stood, hours(4)).reoffered) == {"L1"}
+
+
+def test_answers_kept_for_their_key_are_forgotten_when_it_is_time(stood: Ledger) -> None:
+    once = Once.of("key:a", "/record", "k1", {})
+    with changing(stood, hours(0)) as change:
+        keep(change, once, 200, "{}")
+    for later, there in ((hours(23), True), (hours(25), False)):
+        run(stood, later)
+        with stood.reading() as connection:
+            assert (stored(connection, once) is not None) is there
