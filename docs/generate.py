@@ -82,6 +82,7 @@ SAYS: dict[str, dict[str, str]] = {
         "labels": "What counts as success, and how long to wait for it.",
         "blocks": "Lengths of the newest block to learn from, and of those a model is tested on.",
         "value": "What a lead is worth; lists are sorted by it.",
+        "policy": "What is left to the rules and to chance.",
         "behaviour_share": "Most that behaviour may move a score, as a share of what fit moves it.",
         "history": "Columns that have no history in the data, declared as not having changed.",
         "oidc": "An issuer of OpenID Connect tokens that may vouch for the service's callers, beside API keys.",
@@ -119,6 +120,17 @@ SAYS: dict[str, dict[str, str]] = {
         "accept": "For every rep.",
         "by_role": "For reps of a role, instead.",
         "by_grade": "For leads of a grade, besides: whichever ends first.",
+    },
+    "Policy": {
+        "holdout": "Share of the accounts whose leads stay on the rules, so that lift can be measured.",
+        "salt": "Another salt, another draw of those accounts.",
+        "explore": "How many leads go to a drawn rep instead of the best.",
+    },
+    "Explore": {
+        "share": "Of the committed decisions, how many are drawn.",
+        "how": "softmax: better reps are drawn more often; epsilon: all alike.",
+        "loss": "Most that a drawn rep may be worth less, as a share of what the best is worth.",
+        "temperature": "Of softmax, as a share of what the best is worth.",
     },
     "Reoffers": {"attempts": "How often a lead is offered again; after that it is unplaced, and says so."},
     "Labels": {"converted": "When an offer has converted.", "won": "When it is won."},
@@ -235,7 +247,8 @@ def _takes(hint: Any) -> str:
 
 
 def _words() -> dict[Any, str]:
-    from features import config as c
+    from features import config_policy
+    from features import config_values as c
     from features.schema import ROLES, STATUSES
     from features.titles import FUNCTIONS, LEVELS
 
@@ -257,6 +270,7 @@ def _words() -> dict[Any, str]:
         c.Zone: "an IANA time zone",
         c.Span: "a duration: `3d`, `36h`, or working hours `16wh`",
         c.Elapsed: "a duration: `90d`, `36h`",
+        config_policy.Part: "0 to 1, not 1 itself",
     }
 
 

@@ -4,131 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
-from rapidfuzz import process
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from features.clock import Duration, Hours, known_zone
+from features.clock import Duration, Hours
 from features.config_errors import explained
-from features.countries import iso_country
+from features.config_policy import Policy
+from features.config_values import (
+    TRACKED_COLUMNS,
+    Codes,
+    Country,
+    Elapsed,
+    Flag,
+    Function,
+    Level,
+    Number,
+    Range,
+    Role,
+    Section,
+    Share,
+    Span,
+    Status,
+    Text,
+    Texts,
+    Zone,
+    listed,
+    one_of,
+)
 from features.errors import ConfigError
 from features.id_files import read_ids
 from features.identity import Oidc
-from features.schema import ROLES, STATUSES, TRACKED
 from features.strict_yaml import parse_yaml, read_yaml
-from features.titles import FUNCTIONS, LEVELS
 
-T = TypeVar("T")
-
-_TRACKED = tuple(f"{table}.{column}" for table, columns in TRACKED.items() for column in columns)
-_PRESELLERS = ("ldr", "bdr")
-
-
-# -- Values ---------------------------------------------------------------------------------------------------------
-
-
-def _one_of(allowed: Iterable[str], what: str) -> AfterValidator:
-    """A name of a closed set, in any case; what is not in it is refused with the nearest that is."""
-    names = {name.casefold(): name for name in allowed}
-
-    def check(text: str) -> str:
-        name = names.get(text.strip().casefold())
-        if name is None:
-            near = process.extractOne(text.strip().casefold(), list(names), score_cutoff=60)
-            hint = f" Did you mean {names[near[0]]}?" if near else ""
-            listed = f" Allowed: {', '.join(names.values())}." if len(names) < 40 else ""
-            raise ValueError(f"{text!r} is not {what}.{hint}{listed}")
-        return name
-
-    return AfterValidator(check)
-
-
-def _text(value: object) -> object:
-    """An unquoted 522 is the code "522": YAML was read so that no digit of it was lost."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _country(code: str) -> str:
-    name, meant = code.strip().upper(), iso_country(code)
-    if meant is None or name != meant:
-        hint = f" Did you mean {meant}?" if meant else ""
-        raise ValueError(f"{code!r} is not a two-letter ISO country code, such as US, GB or DE.{hint}")
-    return name
-
-
-def _listed(items: tuple[T, ...]) -> tuple[T, ...]:
-    if not items:
-        raise ValueError("an empty list lets nothing in; leave the key out, or list at least one")
-    if len(set(items)) < len(items):
-        twice = next(item for item in items if items.count(item) > 1)
-        raise ValueError(f"{twice!r} stands twice; keep one")
-    return items
-
-
-def _range(value: object) -> object:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError("a range is [low, high], both included; either end may be null, such as [100, null]")
-    low, high = value
-    if low is None and high is None:
-        raise ValueError("a range with two open ends filters nothing; give one of them, or leave the key out")
-    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        raise ValueError(f"the low end {low} is above the high end {high}")
-    return tuple(value)
-
-
-def _duration(value: object) -> object:
-    return value if isinstance(value, Duration) else Duration.parse(str(value))
-
-
-def _elapsed(value: Duration) -> Duration:
-    if value.working:
-        raise ValueError("working hours do not count here; use elapsed time such as 90d")
-    return value
-
-
-def _time_zone(name: str) -> str:
-    if not known_zone(name):
-        raise ValueError(f"{name!r} is not a time zone; use an IANA name such as UTC or Europe/Berlin")
-    return name
-
-
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, strict=True)]
-Texts = Annotated[tuple[Text, ...], AfterValidator(_listed)]
-Code = Annotated[Text, Field(pattern=r"^[0-9]{1,6}$")]
-Codes = Annotated[tuple[Code, ...], AfterValidator(_listed)]
-Country = Annotated[Text, AfterValidator(_country)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Bound = Annotated[Number, Field(ge=0)] | None
-Range = Annotated[tuple[Bound, Bound], BeforeValidator(_range)]
-Flag = Annotated[bool, Field(strict=True)]
-Role = Annotated[Text, _one_of(ROLES, "a role")]
-Status = Annotated[Text, _one_of(STATUSES, "an account status")]
-Function = Annotated[Text, _one_of(FUNCTIONS, "a function")]
-Level = Annotated[Text, _one_of(LEVELS, "a level")]
-Zone = Annotated[Text, AfterValidator(_time_zone)]
-Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str)]
-Elapsed = Annotated[Span, AfterValidator(_elapsed)]
-
-
-class Section(BaseModel):
-    """A part of callsheet.yaml; a key that it does not name is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+#: Roles that pre-qualify; no rule of theirs has an effect.
+PRESELLERS = ("ldr", "bdr")
 
 
 # -- The served market ----------------------------------------------------------------------------------------------
@@ -158,8 +71,8 @@ class Buyer(Section):
     `functions` absent: any function. Neither levels nor keywords: any title. `solutions` absent: for every solution.
     """
 
-    functions: Annotated[tuple[Function, ...], AfterValidator(_listed)] | None = None
-    levels: Annotated[tuple[Level, ...], AfterValidator(_listed)] | None = None
+    functions: Annotated[tuple[Function, ...], AfterValidator(listed)] | None = None
+    levels: Annotated[tuple[Level, ...], AfterValidator(listed)] | None = None
     keywords: Texts | None = None
     solutions: Texts | None = None
 
@@ -177,12 +90,12 @@ class Market(Section):
     employees: Range | None = None
     naics: Codes | None = None
     sic: Codes | None = None
-    countries: Annotated[tuple[Country, ...], AfterValidator(_listed)] | None = None
+    countries: Annotated[tuple[Country, ...], AfterValidator(listed)] | None = None
     regions: Texts | None = None
-    statuses: Annotated[tuple[Status, ...], AfterValidator(_listed)] | None = None
+    statuses: Annotated[tuple[Status, ...], AfterValidator(listed)] | None = None
     accounts: Accounts = Accounts()
     solutions: Texts | None = None
-    buyers: Annotated[tuple[Buyer, ...], AfterValidator(_listed)] | None = None
+    buyers: Annotated[tuple[Buyer, ...], AfterValidator(listed)] | None = None
 
     @model_validator(mode="after")
     def _has_a_wall(self) -> Market:
@@ -205,7 +118,7 @@ class Market(Section):
 class RoleRule(Section):
     """What a rep of this role may take: accounts of these statuses, of these segments."""
 
-    statuses: Annotated[tuple[Status, ...], AfterValidator(_listed)] | None = None
+    statuses: Annotated[tuple[Status, ...], AfterValidator(listed)] | None = None
     segments: Texts | None = None
 
 
@@ -218,7 +131,7 @@ class Reps(Section):
 
     @model_validator(mode="after")
     def _sellers_only(self) -> Reps:
-        idle = [role for role in self.roles if role in _PRESELLERS]
+        idle = [role for role in self.roles if role in PRESELLERS]
         if idle:
             raise ValueError(f"{idle[0]} gets no offers, so a rule for it changes nothing; leave it out")
         return self
@@ -294,7 +207,7 @@ class Value(Section):
 class History(Section):
     """Columns without a history that are to be read as if they had always held their latest value."""
 
-    assume_constant: tuple[Annotated[Text, _one_of(_TRACKED, "a column that changes")], ...] = ()
+    assume_constant: tuple[Annotated[Text, one_of(TRACKED_COLUMNS, "a column that changes")], ...] = ()
 
 
 class Config(Section):
@@ -310,6 +223,7 @@ class Config(Section):
     labels: Labels = Labels()
     blocks: Blocks = Blocks()
     value: Value = Value()
+    policy: Policy = Policy()
     behaviour_share: Annotated[Number, Field(ge=0)] = 1.0
     history: History = History()
     oidc: Oidc | None = None

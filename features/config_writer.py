@@ -56,6 +56,7 @@ unknown: refuse              # a revenue that is missing, a level that can't be 
 # labels: {converted: {within: 90d, forecast_weight: 0.10}, won: {within: 365d}}
 # blocks: {calibrate: 28d, test: 28d}
 # value: {accept: 0, convert: 1, amount: 0}           # what a lead is worth, in the unit of your choice
+# policy: {holdout: 0.1, explore: {share: 0.05, loss: 0.25}}   # accounts that stay on the rules; leads left to chance
 # behaviour_share: 1.0       # most that behaviour may move a score, as a share of what fit moves it
 # history: {assume_constant: []}
 """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy import select
 
 from features.config import Config
@@ -20,9 +21,10 @@ from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.crm import CRM
-from serving.ledger.decisions import Decision, decision
+from serving.ledger.decisions import Decision, decision, new_id
 from serving.ledger.idempotency import Once, keep, stored
 from serving.ledger.offers import Desk, open_offers
+from serving.policy import Mixed, Name, held_out, mixed
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
 
@@ -56,6 +58,7 @@ class Asked:
 
     about  lead_id or rep_id, and its value; rows: what an inline lead brings, by table
     held   open offers of the rep who is asked about, by lead
+    rules  the same candidates ranked by the rules alone, where the policy needs it; account: the lead's
     """
 
     recommender: Recommender
@@ -63,11 +66,30 @@ class Asked:
     about: tuple[str, str]
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     held: Mapping[str, str] = field(default_factory=dict)
+    rules: Ranking | None = None
+    account: str = ""
 
-    def answer(self, ranking: Ranking, k: int, *, reasons: bool) -> Answer:
+    @classmethod
+    def of_lead(cls, recommender: Recommender, lead_id: str, rows: Mapping[str, Mapping[str, Any]]) -> Asked:
+        """Who should get a lead?"""
+        ranking, policy = recommender.rank_reps(lead_id), recommender.config.policy
+        if not (policy.holdout or policy.explore.share):
+            return cls(recommender, ranking, ("lead_id", lead_id), rows)
+        rules, account = recommender.by_rules(ranking), recommender.account_of(lead_id)
+        return cls(recommender, ranking, ("lead_id", lead_id), rows, rules=rules, account=account)
+
+    def mixed(self, lost: Mapping[str, str], draw: str | None) -> Mixed:
+        """The ranking that decides, without those who were lost."""
+        ranking = self.ranking.without(lost)
+        if self.rules is None:
+            name: Name = "champion" if ranking.order.rung == "champion" else "fallback"
+            return Mixed(ranking, name, np.eye(1, len(ranking.best))[0])
+        return mixed(ranking, self.rules.without(lost), self.account, self.recommender.config.policy, draw)
+
+    def answer(self, decided: Mixed, k: int, *, reasons: bool) -> Answer:
         """The first k lines: open offers first, then what else would be worth it."""
-        said = self.recommender.answer(ranking, k, reasons=reasons, held=self.held)
-        return {self.about[0]: self.about[1]} | said
+        said = self.recommender.answer(decided.ranking, k, reasons=reasons, held=self.held)
+        return {self.about[0]: self.about[1]} | said | {"policy": decided.name}
 
 
 Rank = Callable[[Recommender], Asked]
@@ -112,10 +134,9 @@ class Decider:
 
         def rank(recommender: Recommender) -> Asked:
             if lead is None:
-                return Asked(recommender, recommender.rank_reps(str(lead_id)), ("lead_id", str(lead_id)))
+                return Asked.of_lead(recommender, str(lead_id), {})
             having, rows = recommender.with_inline(lead)
-            made = str(rows["leads"]["lead_id"])
-            return Asked(having, having.rank_reps(made), ("lead_id", made), rows)
+            return Asked.of_lead(having, str(rows["leads"]["lead_id"]), rows)
 
         if once is None:
             return self._advise("recommend_reps", rank, k, actor, reasons)
@@ -156,8 +177,9 @@ class Decider:
     def _advise(self, route: str, rank: Rank, k: int, actor: Actor, reasons: bool) -> Decided:
         """Answer, and write the decision down; what cannot be written is advice and says so."""
         asked = rank(self.now())
-        answer = asked.answer(asked.ranking, k, reasons=reasons)
-        made = self._decision(route, asked.ranking, answer, actor, asked.recommender.seq)
+        decided = asked.mixed({}, None)
+        answer = asked.answer(decided, k, reasons=reasons)
+        made = self._decision(route, decided, answer, actor, asked.recommender.seq, new_id())
         try:
             with self.ledger.writing() as connection:
                 made.write(connection)
@@ -176,15 +198,16 @@ class Decider:
         lost: dict[str, str] = {}
         for _ in range(TRIES):
             asked = rank(self.now())
-            ranking = asked.ranking.without(lost)
-            answer = asked.answer(ranking, k, reasons=reasons)
-            made = self._decision(route, ranking, answer, actor, asked.recommender.seq)
+            decision_id = new_id()
+            decided = asked.mixed(lost, decision_id)
+            answer = asked.answer(decided, k, reasons=reasons)
+            made = self._decision(route, decided, answer, actor, asked.recommender.seq, decision_id)
             try:
                 with changing(self.ledger, self.clock()) as change:
                     before = stored(change.connection, once)
                     if before is not None:
                         return Decided(json.loads(before.body), replayed=True)
-                    said = self._offered(change, settle, asked, ranking, answer, made)
+                    said = self._offered(change, settle, asked, decided, answer, made)
                     keep(change, once, 200, json.dumps(said, ensure_ascii=False))
                     record(change, actor.name, "offer", made.decision_id, _told(route, asked, said))
                 return Decided(said)
@@ -193,18 +216,23 @@ class Decider:
         raise Busy
 
     def _offered(
-        self, change: Change, settle: Settle, asked: Asked, ranking: Ranking, answer: Answer, made: Decision
+        self, change: Change, settle: Settle, asked: Asked, decided: Mixed, answer: Answer, made: Decision
     ) -> Answer:  # fmt: skip
         """Check again, offer, and write the decision: in the transaction of `change`."""
         for table, row in asked.rows.items():
             _not_stored(change, table, row)
             change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
         desk = Desk(change, self.config.timezone or "UTC")
+        ranking = decided.ranking
+        by_lead = ranking.ranked == "rep_id"
         offers = {}
         for one in settle(desk, asked, ranking):
-            lead_id, rep_id = (asked.about[1], one) if ranking.ranked == "rep_id" else (one, asked.about[1])
+            lead_id, rep_id = (asked.about[1], one) if by_lead else (one, asked.about[1])
+            policy = decided.name if by_lead else self.policy_of(asked.recommender, lead_id, decided.name)
+            # A rep who asks for his leads is the only one who can get them in that answer.
+            propensity = float(decided.propensity[0]) if by_lead else 1.0
             offers[one] = desk.offer(
-                lead_id, rep_id, decision_id=made.decision_id, policy=answer["policy"], propensity=1.0
+                lead_id, rep_id, decision_id=made.decision_id, policy=policy, propensity=propensity
             )
         items = [
             item | {"offer_id": offers.get(item[ranking.ranked]) or item["offer_id"]} for item in answer["items"]
@@ -213,11 +241,16 @@ class Decider:
         made.saying(said).write(change.connection)
         return said
 
-    def _decision(self, route: str, ranking: Ranking, answer: Answer, actor: Actor, seq: int | None) -> Decision:
-        certain = [1.0] + [0.0] * max(len(ranking.best) - 1, 0)
+    def policy_of(self, recommender: Recommender, lead_id: str, name: str) -> str:
+        """Under what name a lead of a call sheet is offered: one of a held-out account stays on the rules."""
+        return "holdout" if held_out(recommender.account_of(lead_id), self.config.policy) else name
+
+    def _decision(
+        self, route: str, decided: Mixed, answer: Answer, actor: Actor, seq: int | None, decision_id: str
+    ) -> Decision:  # fmt: skip
         return decision(
-            ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq or 0,
-            config=self.config.fingerprint, propensity=certain,
+            decided.ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq or 0,
+            config=self.config.fingerprint, propensity=decided.propensity.tolist(), decision_id=decision_id,
         )  # fmt: skip
 
 

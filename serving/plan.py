@@ -225,8 +225,9 @@ def _committed(decider: Decider, change: Change, found: Plan, week: str, actor: 
         rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
         if rule is None:
             offer_id = desk.offer(
-                lead_id, rep_id, decision_id=decision.decision_id, policy=answer["policy"], propensity=1.0
-            )
+                lead_id, rep_id, decision_id=decision.decision_id, propensity=1.0,
+                policy=decider.policy_of(found.recommender, lead_id, answer["policy"]),
+            )  # fmt: skip
             offered.append(line | {"offer_id": offer_id})
         elif rule not in ("lead_taken", "lead_closed"):
             because[lead_id] = {rule: 1}

@@ -40,6 +40,7 @@ class Ranking:
     refused  (c,) 0, or the place in REFUSALS, from 1, of the rule that refuses
     rows     (n,) candidates that were scored; order: their scores; best: (n,) positions in rows, the best first
     now      the instant of the question, int64 microseconds UTC; rep: code of the rep who is asked about, if one is
+    pairs    (c,) codes of each candidate's lead and rep
     """
 
     ranked: str
@@ -50,6 +51,7 @@ class Ranking:
     best: np.ndarray
     standing: Standing
     now: int
+    pairs: tuple[np.ndarray, np.ndarray]
     rep: int | None = None
 
     @property

@@ -19,13 +19,14 @@ from features.engine import Engine
 from features.errors import UnknownId
 from features.matrix import Matrix
 from models.product import Product
-from models.reasons import explain
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
+from serving.policy import held_out
 from serving.ranking import Order, Ranking
+from serving.reasons import reasons_of
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Recommender:
         self.standing = standing
         self._one_at_a_time = Lock()
         self._opened: tuple[int, np.ndarray] | None = None
+        self._kept_out: np.ndarray | None = None
 
     @property
     def standing(self) -> Standing:
@@ -100,6 +102,23 @@ class Recommender:
         book = self.book
         lead = np.full(len(book.rep_ids), book.lead_index.code(lead_id, "lead_id"), np.int64)
         return self._rank("rep_id", lead, np.arange(len(book.rep_ids), dtype=np.int64), self.now)
+
+    def by_rules(self, ranking: Ranking) -> Ranking:
+        """The same candidates ranked by the rules alone: owner, else territory, else the hash of the ids."""
+        matrix = ranking.order.matrix
+        if matrix is None:
+            return ranking
+        lead, rep = (codes[ranking.rows] for codes in ranking.pairs)
+        rung, score = rank_by_rules(matrix, self._owns(lead, rep, np.full(len(lead), ranking.now, np.int64)))
+        order = _by_rule(score, str(rung[np.argmax(score)]) if len(score) else OWNER_TERRITORY, None, matrix)
+        best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
+        return replace(ranking, order=order, best=best)
+
+    def account_of(self, lead_id: str) -> str:
+        """The id of the account that a lead belongs to now; empty where it is not known."""
+        code = np.array([self.book.lead_index.code(lead_id, "lead_id")])
+        account = int(self.book.account_of(code, np.array([self.now]))[0])
+        return str(self.book.account_ids[account]) if account >= 0 else ""
 
     def reps_for_inline(self, lead: Mapping[str, Any], k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the reps who may take a lead that is not stored; see `serving.inline.book_with`."""
@@ -166,12 +185,12 @@ class Recommender:
         t = np.full(len(lead), now, np.int64)
         refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
         rows = self._newest(np.flatnonzero(refused == 0), lead)
-        order = self._order(standing, engine, lead[rows], rep[rows], t[rows])
+        order = self._order(standing, engine, lead[rows], rep[rows], t[rows], sheet=ranked == "lead_id")
         sides = (rep, self.book.rep_ids) if ranked == "rep_id" else (lead, self.book.lead_ids)
         codes, ids = sides
         # Codes are in the order of ids, so they break ties as ids do.
         best = order.best(codes[rows], len(rows))
-        return Ranking(ranked, ids[codes], refused, rows, order, best, standing, now)
+        return Ranking(ranked, ids[codes], refused, rows, order, best, standing, now, (lead, rep))
 
     def answer(
         self, ranking: Ranking, k: int, *, reasons: bool = False, held: Mapping[str, str] | None = None
@@ -207,7 +226,7 @@ class Recommender:
         self, ranked: str, ids: np.ndarray, order: Order, best: np.ndarray, reasons: bool, now: int
     ) -> list[Answer]:  # fmt: skip
         """Lines of an answer for (m,) places in an order, in that order."""
-        said = self._reasons(order, best, now) if reasons else [[] for _ in best]
+        said = reasons_of(self.book, self.config, order, best, now) if reasons else [[] for _ in best]
         return [
             {
                 "rank": place + 1, ranked: str(ids[place]), "offer_id": None, "score": float(order.score[i]),
@@ -222,7 +241,7 @@ class Recommender:
         standing, engine = self._served
         t = np.full(len(lead), now, np.int64)
         refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
-        return refused, lambda rows: self._order(standing, engine, lead[rows], rep[rows], t[rows])
+        return refused, lambda rows: self._order(standing, engine, lead[rows], rep[rows], t[rows], sheet=True)
 
     def said(self, order: Order, now: int) -> Answer:
         """What every answer names: who answered, as of when, and how well."""
@@ -234,8 +253,14 @@ class Recommender:
         newest = np.lexsort((lead[rows], -self.book.leads.born[lead[rows]]))[:SCORED]
         return np.sort(rows[newest])
 
-    def _order(self, standing: Standing, engine: Engine, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> Order:
-        """Scores by the best rung that answers: the model, else the rules, else the hash of the ids alone."""
+    def _order(
+        self, standing: Standing, engine: Engine, lead: np.ndarray, rep: np.ndarray, t: np.ndarray, *,
+        sheet: bool = False,
+    ) -> Order:  # fmt: skip
+        """Scores by the best rung that answers: the model, else the rules, else the hash of the ids alone.
+
+        sheet  many leads: those of held-out accounts stay on the rules here; a single lead is the policy's affair
+        """
         reason = standing.reason
         product = standing.product
         if not len(lead):
@@ -247,7 +272,7 @@ class Recommender:
             log.exception("Features could not be made")
             score = rendezvous(self.book.lead_ids[lead], self.book.rep_ids[rep])
             return _by_rule(score, HASH, f"features could not be made: {type(error).__name__}")
-        own = objects(self.book, lead)
+        own = objects(self.book, lead) | (self._held_out(lead, t) if sheet else False)
         if product is not None and not own.all():
             try:
                 return self._mixed(product, standing, matrix, lead, rep, t, own)
@@ -263,6 +288,16 @@ class Recommender:
         """(n,) bool: a rule that serves, like a filter, reads the owner of today where there is no history."""
         account = self.book.account_of(lead, t)
         return np.asarray(self.book.accounts.owner.read(account, t, latest=True) == rep)
+
+    def _held_out(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) bool: leads of accounts that stay on the rules."""
+        policy = self.config.policy
+        if not policy.holdout:
+            return np.zeros(len(lead), bool)
+        if self._kept_out is None:
+            self._kept_out = np.array([held_out(str(one), policy) for one in self.book.account_ids], bool)
+        account = self.book.account_of(lead, t)
+        return np.asarray((account >= 0) & self._kept_out[np.maximum(account, 0)])
 
     def _mixed(
         self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, rep: np.ndarray, t: np.ndarray,
@@ -287,40 +322,6 @@ class Recommender:
         amount = self.book.mean_amount(self.book.leads.solution[lead], t) if worth.amount else np.zeros(len(lead))
         value = expected_value(said.p_accept, said.p_convert, amount, worth)
         return Order(said.score, said.p_accept, said.p_convert, value, standing.rung, standing.reason, matrix, product)
-
-    def _reasons(self, order: Order, rows: np.ndarray, now: int) -> list[list[Answer]]:
-        """Why, for the rows that are shown; a row that no model scored has none."""
-        said: list[list[Answer]] = [[] for _ in rows]
-        product, matrix = order.product, order.matrix
-        scored = np.flatnonzero(~np.isnan(order.value[rows]))
-        if product is None or matrix is None or not len(scored):
-            return said
-        shown = matrix.take(rows[scored])
-        facts = [self._facts(str(lead), str(rep), now) for lead, rep in zip(shown.lead_id, shown.rep_id, strict=True)]
-        try:
-            explained = explain(product, shown, facts)
-        except Exception:
-            log.exception("The model could not be explained")  # the order stands without its reasons
-            return said
-        for place, reasons in zip(scored.tolist(), explained, strict=True):
-            said[place] = [{"feature": r.feature, "effect": r.effect, "text": r.text} for r in reasons]
-        return said
-
-    def _facts(self, lead_id: str, rep_id: str, now: int) -> dict[str, str | None]:
-        """What a person calls the parts of a pair."""
-        book = self.book
-        lead, rep = np.array([book.lead_index.code(lead_id)]), book.rep_index.code(rep_id)
-        t = np.array([now])
-        account, contact = int(book.account_of(lead, t)[0]), book.leads.contact[lead]
-        title = int(book.contacts.title.read(contact, t, latest=True)[0])
-        solution = int(book.leads.solution[lead[0]])
-        return {
-            "account": book.accounts.name[account] if account >= 0 else None,
-            "rep": book.reps.name[rep],
-            "contact": f"the {book.contacts.titles.values[title]}" if title >= 0 else None,
-            "solution": book.solutions.values[solution] if solution >= 0 else None,
-            "timezone": book.reps.timezone[rep] or self.config.timezone or "UTC",
-        }
 
     # -- what every answer names ------------------------------------------------------------------------------------
 

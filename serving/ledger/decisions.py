@@ -50,9 +50,14 @@ class Decision:
         connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=body))
 
 
+def new_id() -> str:
+    """A decision's id, which nobody chooses."""
+    return f"D-{uuid.uuid4().hex}"
+
+
 def decision(
     ranking: Ranking, answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str,
-    propensity: Sequence[float],
+    propensity: Sequence[float], decision_id: str | None = None,
 ) -> Decision:  # fmt: skip
     """What is written of an answer.
 
@@ -68,6 +73,7 @@ def decision(
         answer, route=route, actor=actor, at=at, seq=seq, config=config, now=ranking.now, content_hash=content_hash,
         inputs_hash=inputs_hash(ranking.now, ranking.ids[rows], order.matrix),
     )  # fmt: skip
+    row["decision_id"] = decision_id or row["decision_id"]
     refused = ranking.refused_ids if ranking.ranked == "rep_id" else {}
     detail = {
         "ranked": ranking.ranked, "scored": len(rows), "candidates": [str(i) for i in ranking.ids[rows[best]]],
@@ -106,7 +112,7 @@ def row_of(
 ) -> dict[str, Any]:  # fmt: skip
     """The row of a decision that answers so; `now` is the instant of its features."""
     return {
-        "decision_id": f"D-{uuid.uuid4().hex}", "at": at, "actor": actor, "route": route,
+        "decision_id": new_id(), "at": at, "actor": actor, "route": route,
         "lead_id": answer.get("lead_id"), "rep_id": answer.get("rep_id"),
         "as_of": EPOCH + timedelta(microseconds=now), "policy": answer["policy"], "rung": answer["rung"],
         "degraded_reason": answer["degraded_reason"], "model_version": answer["model_version"],

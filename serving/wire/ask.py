@@ -78,7 +78,7 @@ class Said(Answer):
     """
 
     as_of: str
-    policy: Literal["champion", "fallback"]
+    policy: Literal["champion", "holdout", "explore", "pilot", "fallback"]
     rung: Literal["champion", "last_good", "challenger", "owner_territory", "hash"]
     degraded: bool
     degraded_reason: str | None
