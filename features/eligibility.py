@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from typing import TYPE_CHECKING, Final
+from weakref import proxy
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +44,11 @@ def refusals(
 
 
 def wall(book: Book, config: Config) -> Wall:
-    """The filters of a configuration over a book, compiled once for the two."""
+    """The filters of a configuration over a book, compiled once for the two; they last as long as the book."""
     made = book.walls.get(config.fingerprint)
     if made is None:
-        made = book.walls[config.fingerprint] = Wall(book, config)
+        # The book holds its walls: were it held by them, too, a book that was replaced would outlive its last answer.
+        made = book.walls[config.fingerprint] = Wall(proxy(book), config)
     return made
 
 
@@ -70,8 +72,8 @@ class Wall:
     def over(self, book: Book) -> Wall:
         """The same filters over another book, of which all that they were compiled from is the same."""
         other = copy(self)
-        other.book, other.market = book, copy(self.market)
-        other.market.book = book
+        other.market = copy(self.market)
+        other.book = other.market.book = proxy(book)
         return other
 
     def _compile_roles(self) -> None:

@@ -221,6 +221,22 @@ def test_an_answer_keeps_the_state_that_it_began_with(live: Live, ledger: Ledger
     assert live.recommender.reps_for_lead(lead) != before
 
 
+def test_what_was_replaced_is_freed_with_its_last_answer(live: Live, ledger: Ledger, clock: Time) -> None:
+    """By counting alone: a collector that comes by now and then would leave several books in memory."""
+    lead, rep = placed(live.recommender)
+    gc.collect()
+    gc.disable()
+    try:
+        prior = weakref.ref(live.recommender.book)
+        with changing(ledger, at=at_of(clock)) as change:
+            change.upsert("offers", [row("offers", offer_id="new", lead_id=lead, rep_id=rep, offered_at=at_of(clock))])
+        live.catch_up()
+        live.recommender.warm()
+        assert prior() is None
+    finally:
+        gc.enable()
+
+
 # -- the database is gone, and comes back -----------------------------------------------------------------------------
 
 
