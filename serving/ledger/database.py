@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from features.errors import CallsheetError, UsageError
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 #: From this version on a WAL checkpoint can no longer lose to a concurrent reset (sqlite.org/wal.html).
 WAL_SAFE = (3, 51, 3)
+#: How long a writer waits for another, and anyone for a server that does not answer.
 BUSY_SECONDS = 10
+CONNECT_SECONDS = 5
 #: Names the advisory lock under which PostgreSQL migrates; any constant will do.
 MIGRATION_LOCK = 0x63616C6C
 
@@ -54,9 +56,7 @@ class Ledger:
             if parsed.get_backend_name() == "sqlite":
                 self.engine = self._sqlite(parsed.render_as_string(hide_password=False), parsed.database)
             elif parsed.get_backend_name() == "postgresql":
-                self.engine = create_engine(
-                    parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
-                )
+                self.engine = self._postgresql(parsed)
             else:
                 raise UsageError(f"A ledger is SQLite or PostgreSQL, not {parsed.get_backend_name()}.", field="--db")
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
@@ -70,6 +70,21 @@ class Ledger:
         ledger = cls(url or url_in(home))
         ledger.upgrade()
         return ledger
+
+    def _postgresql(self, url: URL) -> Engine:
+        engine = create_engine(
+            url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )  # fmt: skip
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _: object) -> None:
+            # Without it a writer would wait for another for ever; SQLite's busy_timeout says the same.
+            connection.autocommit = True
+            connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+            connection.autocommit = False
+
+        return engine
 
     def _sqlite(self, url: str, database: str | None) -> Engine:
         module = sqlite_module()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from features.schema import TABLES
-from serving.ledger import Ledger
+from serving.ledger import Ledger, LedgerError, database
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
 
@@ -64,6 +64,26 @@ def test_a_change_that_breaks_off_leaves_no_number(ledger: Ledger) -> None:
     with ledger.reading() as connection:
         assert seq_of(connection) == 0
         assert not changed_since(connection, 0).rows
+
+
+def test_a_writer_waits_for_another_so_long_and_no_longer(
+    ledger: Ledger, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 1)
+    other = Ledger(url)
+
+    def write() -> None:
+        with changing(other) as change:
+            change.touch("touches", ["T1"])
+
+    with changing(ledger) as first:
+        first.touch("touches", ["T2"])
+        with pytest.raises(LedgerError):
+            write()
+    write()
+    with ledger.reading() as connection:
+        assert changed_since(connection, 0).rows == {"touches": [("T2",), ("T1",)]}
+    other.close()
 
 
 def test_a_reader_sees_one_state_throughout(ledger: Ledger) -> None:
