@@ -78,7 +78,10 @@ class Keys:
 
     def _follow(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception:  # known keys hold for a while, and then nobody is let in
+                log.exception("The keys could not be read")
 
     def actor(self, scope: Mapping[str, Any], given: str | None) -> Actor:
         """As Credentials says. Without a key in the ledger, whoever is on this machine is LOCAL."""

@@ -23,7 +23,7 @@ from serving.crowd import Crowd, Quota
 from serving.ledger.idempotency import HEADER, key_of
 from serving.refusal import CODES, INTERNAL, MESSAGES, Forbidden, Turned, envelope
 from serving.routes import Route, route_of
-from serving.turns import Turn, Turns
+from serving.turns import WRITING, Turn, Turns
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Edge:
         self.app = app
         self.credentials = credentials or Open()
         self.quota = quota or Quota(0)
-        self.crowd, self.turns = Crowd(), Turns()
+        self.crowd, self.turns, self.writes = Crowd(), Turns(), Turns(WRITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's events, as ASGI has them."""
@@ -160,7 +160,8 @@ class Edge:
             await self._hand_on(scope, receive, out)
             return
         waits = time.perf_counter()
-        passed.turn = await self.turns.take(passed.actor.name)
+        turns = self.writes if route.tag == "Write" else self.turns
+        passed.turn = await turns.take(passed.actor.name)
         metrics.WAITS.observe(time.perf_counter() - waits)
         try:
             await self._hand_on(scope, receive, out)

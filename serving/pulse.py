@@ -50,8 +50,8 @@ class Pulse:
 
     def beat(self) -> None:
         """Say once how things stand. Raises LedgerError."""
-        metrics.RUNNING.set(self.edge.turns.running)
-        metrics.WAITING.set(self.edge.turns.waiting)
+        metrics.RUNNING.set(self.edge.turns.running + self.edge.writes.running)
+        metrics.WAITING.set(self.edge.turns.waiting + self.edge.writes.waiting)
         metrics.OPEN.set(self.edge.crowd.open)
         answers = self.answers()
         if answers is None:

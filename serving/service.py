@@ -37,7 +37,7 @@ from serving.pulse import Pulse
 from serving.recording import record_events
 from serving.settings import Settings, guarded, quota, workers
 from serving.tokens import Tokens
-from serving.turns import RUNNING
+from serving.turns import RUNNING, WRITING
 from serving.wire import ask, base, inline
 from serving.wire import plan as plan_wire
 from serving.wire.due import DueQuery
@@ -328,7 +328,7 @@ callsheet = EdgedService(
     name="callsheet",
     config={
         "workers": workers(),
-        "threads": RUNNING,
+        "threads": RUNNING + WRITING,
         "traffic": {"timeout": TIMEOUT},
         "http": {"host": "127.0.0.1", "port": 3000},
         "logging": {"access": {"enabled": False}},

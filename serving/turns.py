@@ -14,6 +14,9 @@ from features.errors import CallsheetError
 
 #: Requests that one worker computes at once; LightGBM lets go of the interpreter while it predicts.
 RUNNING: Final = 4
+#: Writes of events and rows that one worker has at work besides: the ledger lets one in at a time, so however many come
+#: and however long they take, they keep no question from its turn.
+WRITING: Final = 2
 #: Requests that wait for that; at milliseconds each, the last one's wait is well below a second.
 WAITING: Final = 64
 #: Who has waited this long is told so instead of being started: the caller has given up by then.

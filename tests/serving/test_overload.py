@@ -15,12 +15,14 @@ from typing import Any
 import bentoml
 import httpx
 import pytest
+from starlette.responses import Response
 
-from serving.edge import Edge
-from serving.turns import RUNNING, WAITING
+from serving.edge import PASSED, Edge
+from serving.turns import RUNNING, WAITING, WRITING
 from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
 
+JSON = {"content-type": "application/json"}
 POST = b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 
 
@@ -113,7 +115,6 @@ class Slow:
 
 
 def slow_service() -> Any:
-    from serving.edge import PASSED
     from serving.service import _FromEdge
     from serving.wire import ask
 
@@ -158,6 +159,35 @@ def test_work_that_outlives_its_deadline_still_counts_until_it_ends() -> None:
     assert set(got) == {503}
     assert 0 < Slow.most <= RUNNING
     assert Slow.at_once == 0
+
+
+def test_writes_that_take_long_keep_no_question_from_its_turn() -> None:
+    """As when the ledger is locked by someone else, or thousands of rows are taken in."""
+    lines = b'{"events": [{"event_id": "e", "offer_id": "o", "kind": "accepted", "at": "2026-03-02T09:00:00Z"}]}'
+
+    async def test() -> None:
+        locked = asyncio.Event()
+        at_work = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal at_work
+            with PASSED.get().working():
+                if scope["path"] == "/record":
+                    at_work += 1
+                    await locked.wait()
+                await Response("{}")(scope, receive, send)
+
+        transport = httpx.ASGITransport(Edge(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=JSON) as client:
+            writes = [asyncio.create_task(client.post("/record", content=lines)) for _ in range(RUNNING + WRITING + 3)]
+            while at_work < WRITING:
+                await asyncio.sleep(0)
+            answered = [(await client.post("/score", content=b'{"pairs": []}')).status_code for _ in range(3)]
+            assert (answered, at_work) == ([200] * 3, WRITING)
+            locked.set()
+            assert {(await write).status_code for write in writes} == {200}
+
+    asyncio.run(test())
 
 
 def test_a_body_is_never_held_beyond_its_cap(service: Service) -> None:
