@@ -1,0 +1,174 @@
+"""Decide: the plan of a week, why a decision was made, and a rep's week."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.errors import UsageError
+from serving.cli.options import (
+    CONFIG,
+    HOME,
+    ConfigOption,
+    DbOption,
+    Format,
+    FormatOption,
+    HomeOption,
+    config_at,
+    say,
+)
+
+if TYPE_CHECKING:
+    from features.config import Config
+    from serving.ledger import Ledger
+
+WeekOption = Annotated[
+    str | None, typer.Option("--week", metavar="WEEK", help="ISO week, as 2026-W10.", show_default="the current one")
+]
+ASSIGNED = ("lead_id", "rep_id", "offer_id", "expected_value", "p_convert", "p_accept", "score")
+LINES = (
+    "offer_id", "lead_id", "offered_at", "answer", "reject_reason", "rank", "expected_value", "policy", "propensity",
+    "reason",
+)  # fmt: skip
+
+
+def plan(
+    week: WeekOption = None,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Make every assignment an offer; without it nothing is offered.")
+    ] = False,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Plan a week on the ledger: the open leads to the reps, worth most first, each rep up to the room that is left.
+
+    A lead that nobody gets is listed with how many reps each rule refused. With
+    --format json it is the object that POST /plan answers.
+
+    \b
+    Examples
+      callsheet plan
+      callsheet plan --week 2026-W10 --format csv
+      callsheet plan --commit
+    """
+    settings = config_at(config)
+    from serving import listing
+    from serving.actor import CLI
+    from serving.decide import Decider
+    from serving.ledger.idempotency import Once
+    from serving.live import ledger_book
+    from serving.live.follow import utc_now
+    from serving.plan import plan as planned
+    from serving.start import recommender
+
+    with _ledger(db, home) as ledger:
+        ready = recommender(ledger_book(ledger, settings), settings, home, db)
+        ready.clock = utc_now
+        decider = Decider(ledger, settings, lambda: ready)
+        asked = week or _week(datetime.now(UTC))
+        once = Once.of(CLI.name, "plan", uuid.uuid4().hex, {"week": asked}) if commit else None
+        answer = planned(decider, asked, actor=CLI, once=once).answer
+    if format is Format.json:
+        listing.show_object(answer)
+        return
+    listing.show(answer["assignments"], ASSIGNED, format=format, title=f"The plan of {asked}")
+    if format is Format.table:
+        rows = [{"lead_id": u["lead_id"], "because": _words(u["because"])} for u in answer["unplaced"]]
+        listing.show(rows, ("lead_id", "because"), title="Unplaced", empty="Every open lead has a rep.")
+    done = "offered" if commit else "assigned; nothing is offered without --commit"
+    say(f"{len(answer['assignments']):,} leads {done}, {len(answer['unplaced']):,} unplaced.")
+
+
+def explain(
+    decision: Annotated[str | None, typer.Argument(metavar="[DECISION]", help="A decision_id.")] = None,
+    rep: Annotated[str | None, typer.Option("--rep", metavar="REP", help="A rep's week instead.")] = None,
+    week: WeekOption = None,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Tell why a decision was made, or what a rep got in a week: load, share, refusals, and the reason of each offer.
+
+    A decision is asked again of the model of then with the features of then; with
+    --format json it is the object that GET /explain answers.
+
+    \b
+    Examples
+      callsheet explain D-0f3c…
+      callsheet explain --rep R00003 --week 2026-W10
+    """
+    if (decision is None) == (rep is None):
+        raise UsageError("Name either a decision, or a rep with --rep.", field="--rep")
+    settings = config_at(config)
+    with _ledger(db, home) as ledger:
+        if decision is not None:
+            _explain_decision(ledger, home, decision, format)
+        else:
+            _explain_week(ledger, settings, str(rep), week, format)
+
+
+def _explain_decision(ledger: Ledger, home: Path, decision_id: str, format: Format) -> None:
+    from serving import listing
+    from serving.cache import ModelCache
+    from serving.explain import explained
+    from serving.ledger.decisions import read
+
+    with ledger.reading() as connection:
+        told = read(connection, decision_id)
+    said = explained(told, ModelCache(home).load)
+    if format is Format.json:
+        listing.show_object(said)
+        return
+    named = "rep_id" if said["route"] not in ("recommend_leads", "plan") else "lead_id"
+    rows = [item | {"reasons": [r["text"] for r in item.get("reasons", [])]} for item in said["items"]]
+    columns = ("rank", named, "offer_id", "score", "p_accept", "p_convert", "expected_value", "reasons")
+    listing.show(
+        rows, columns, format=format, title=f"{said['route']} for {said['lead_id'] or said['rep_id'] or 'all'}"
+    )
+    if format is not Format.table:
+        return
+    listing.show(said["offers"], ("offer_id", "lead_id", "rep_id", "answer", "answered_at"), title="What came of it")
+    replay = said["replay"]
+    agrees = {True: "says the same today", False: "says something else today", None: "is not kept any more"}
+    by = f"model {said['model_version']}, which {agrees[replay['agrees']]}" if replay else "a rule"
+    say(f"Decided at {said['at']} by {by}; policy {said['policy']}. Refused: {_words(said['refused']) or 'nobody'}.")
+
+
+def _explain_week(ledger: Ledger, config: Config, rep_id: str, week: str | None, format: Format) -> None:
+    from serving import listing
+    from serving.week import rep_week
+
+    with ledger.reading() as connection:
+        said = rep_week(connection, rep_id, week, config.timezone or "UTC", datetime.now(UTC))
+    if format is Format.json:
+        listing.show_object(said)
+        return
+    listing.show(said["offers"], LINES, format=format, title=f"{rep_id}, {said['from']} to {said['to']}")
+    share = "" if said["share"] is None else f", {said['share']:.0%} of all offers"
+    room = "no limit" if said["capacity"] is None else f"{said['capacity']:g} places"
+    say(f"{len(said['offers'])} offers{share}; {said['used']} places taken of {room}. {_words(said['answers'])}")
+    refused = sum(said["refused"].values())
+    say(f"Refused {refused} times in {said['asked']} decisions: {_words(said['refused']) or 'never'}.")
+
+
+def _words(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{rule} {n}" for rule, n in counts.items())
+
+
+def _week(now: datetime) -> str:
+    year, number, _ = now.isocalendar()
+    return f"{year}-W{number:02d}"
+
+
+@contextmanager
+def _ledger(db: str | None, home: Path) -> Iterator[Ledger]:
+    from serving.ledger import Ledger
+
+    opened = Ledger.open(db, home)
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -1,0 +1,103 @@
+"""A rep's week: what he got and why, what he was refused by which rule, and his load and share beside the others'."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from features.errors import InputError, UnknownId
+from serving.instants import iso, micros
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.offers import HOLDING, week_of
+from serving.ledger.tables import DECISION_DETAILS, DECISIONS
+
+Answer = dict[str, Any]
+_REPS = CRM["reps"]
+
+
+def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, now: datetime) -> Answer:
+    """What a rep got in an ISO week of his time zone, and why. week: as 2026-W10; None: the current one.
+
+    capacity, used   places of the week and how many of them are taken; share: of all offers made that week
+    refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were
+    offers           each with its rank and worth in its decision, and the strongest reason that it gave
+    Raises           UnknownId, InputError
+    """
+    rep = connection.execute(select(_REPS).where(_REPS.c.rep_id == rep_id)).mappings().first()
+    if rep is None:
+        raise UnknownId("rep", rep_id)
+    start, end = _span(week, rep["timezone"] or zone, now)
+    within = (OFFERS.c.offered_at >= start, OFFERS.c.offered_at < end)
+    mine = connection.execute(
+        select(OFFERS).where(OFFERS.c.rep_id == rep_id, *within).order_by(OFFERS.c.offered_at, OFFERS.c.offer_id)
+    ).mappings()
+    offers = [dict(row) for row in mine]
+    used = connection.execute(
+        select(func.count()).select_from(OFFERS).where(OFFERS.c.rep_id == rep_id, HOLDING, *within)
+    ).scalar_one()
+    everyone = connection.execute(select(func.count()).select_from(OFFERS).where(*within)).scalar_one()
+    details = _details(connection, [row["decision_id"] for row in offers if row["decision_id"]])
+    asked, refused = _refusals(connection, rep_id, start, end)
+    return {
+        "rep_id": rep_id, "from": iso(micros(start)), "to": iso(micros(end)), "capacity": rep["weekly_capacity"],
+        "used": int(used), "share": len(offers) / everyone if everyone else None,
+        "answers": dict(Counter(row["answer"] or "open" for row in offers)), "asked": asked, "refused": refused,
+        "offers": [_line(row, rep_id, details.get(row["decision_id"])) for row in offers],
+    }  # fmt: skip
+
+
+def _span(week: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:
+    if week is None:
+        return week_of(now, zone)
+    found = re.fullmatch(r"(\d{4})-W(\d{2})", week)
+    try:
+        thursday = date.fromisocalendar(int(found[1]), int(found[2]), 4) if found else None
+    except ValueError:
+        thursday = None
+    if thursday is None:
+        raise InputError(f"{week!r} is no ISO week; write it as 2026-W10.", field="--week")
+    return week_of(datetime(thursday.year, thursday.month, thursday.day, 12, tzinfo=UTC), zone)
+
+
+def _details(connection: Connection, decision_ids: list[str]) -> dict[str, Mapping[str, Any]]:
+    rows = connection.execute(select(DECISION_DETAILS).where(DECISION_DETAILS.c.decision_id.in_(decision_ids)))
+    return {row.decision_id: json.loads(zlib.decompress(row.body)) for row in rows}
+
+
+def _refusals(connection: Connection, rep_id: str, start: datetime, end: datetime) -> tuple[int, dict[str, int]]:
+    """How many decisions on a lead there were, and by which rules the rep was refused in how many of them."""
+    asked = (
+        select(DECISION_DETAILS.c.body)
+        .join(DECISIONS, DECISIONS.c.decision_id == DECISION_DETAILS.c.decision_id)
+        .where(DECISIONS.c.at >= start, DECISIONS.c.at < end, DECISIONS.c.lead_id.is_not(None))
+    )
+    count, refused = 0, Counter[str]()
+    for body in connection.execute(asked).scalars():
+        count += 1
+        told = json.loads(zlib.decompress(body))["refused"]
+        refused.update(rule for rule, reps in told.items() if rep_id in reps)
+    return count, dict(sorted(refused.items()))
+
+
+def _line(row: Mapping[str, Any], rep_id: str, detail: Mapping[str, Any] | None) -> Answer:
+    """One offer: when, how it was answered, where it stood in its decision, and the strongest reason."""
+    line = {name: row[name] for name in ("offer_id", "lead_id", "decision_id", "policy", "propensity", "attempt")} | {
+        "offered_at": iso(micros(row["offered_at"])), "answer": row["answer"] or "open",
+        "reject_reason": row["reject_reason"], "rank": None, "expected_value": None, "reason": None,
+    }  # fmt: skip
+    if detail is None:
+        return line
+    other = rep_id if detail["ranked"] == "rep_id" else row["lead_id"]
+    if other in detail["candidates"]:
+        place = detail["candidates"].index(other)
+        line |= {"rank": place + 1, "expected_value": detail["expected_value"][place]}
+    shown = [item for item in detail["items"] if item.get(detail["ranked"]) == other]
+    reasons = (shown[0].get("reasons") or []) if shown else []
+    return line | {"reason": reasons[0]["text"] if reasons else None}

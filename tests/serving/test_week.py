@@ -1,0 +1,56 @@
+"""'Why did she get more than I?': load, share, refusals and the reason of every decision of a rep's week."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.errors import InputError, UnknownId
+from serving.actor import LOCAL
+from serving.ledger import Ledger
+from serving.ledger.load import load
+from serving.ledger.offers import week_of
+from serving.week import rep_week
+from tests.serving.conftest import Crm
+from tests.serving.standing_ledger import Stand
+
+
+@pytest.fixture
+def stand(ledger: Ledger, crm: Crm) -> Stand:
+    load(ledger, crm.snapshot)
+    return Stand(ledger, crm)
+
+
+def test_a_rep_s_week_lists_load_share_refusals_and_reasons(stand: Stand) -> None:
+    lead_id = stand.free_lead()
+    answer = stand.decider.reps(lead_id, None, 3, actor=LOCAL, reasons=True, once=stand.once()).answer
+    first, second = (item["rep_id"] for item in answer["items"][:2])
+    refused = next(iter(stand.known.rank_reps(lead_id).refused_ids.items()))
+    with stand.ledger.reading() as connection:
+        hers = rep_week(connection, first, None, "UTC", stand.now)
+        his = rep_week(connection, second, None, "UTC", stand.now)
+        theirs = rep_week(connection, refused[1][0], None, "UTC", stand.now)
+    line = next(row for row in hers["offers"] if row["decision_id"] == answer["decision_id"])
+    assert (line["rank"], line["answer"], line["lead_id"]) == (1, "open", lead_id)
+    assert line["reason"] == answer["items"][0]["reasons"][0]["text"]
+    assert line["expected_value"] == answer["items"][0]["expected_value"]
+    assert hers["used"] >= 1
+    assert sum(hers["answers"].values()) == len(hers["offers"])
+    assert answer["decision_id"] not in [row["decision_id"] for row in his["offers"]]
+    assert theirs["refused"] == {refused[0]: 1}
+    assert hers["asked"] == 1
+    assert 0 < hers["share"] <= 1
+
+
+def test_a_week_is_that_of_the_rep_s_own_clock(stand: Stand) -> None:
+    rep_id = str(stand.known.book.rep_ids[0])
+    zone = stand.known.book.reps.timezone[0] or "UTC"
+    year, number, _ = stand.now.isocalendar()
+    with stand.ledger.reading() as connection:
+        now = rep_week(connection, rep_id, None, "UTC", stand.now)
+        named = rep_week(connection, rep_id, f"{year}-W{number:02d}", "UTC", stand.now)
+        assert (now["from"], now["to"]) == (named["from"], named["to"])
+        assert now["from"].startswith(week_of(stand.now, zone)[0].strftime("%Y-%m-%dT%H:%M"))
+        with pytest.raises(InputError):
+            rep_week(connection, rep_id, "2026-W77", "UTC", stand.now)
+        with pytest.raises(UnknownId):
+            rep_week(connection, "nobody", None, "UTC", stand.now)

@@ -1,0 +1,131 @@
+"""Lift of the model over the held-out accounts on the rules, with a band that holds however often one looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.asof import DAY, NAT
+from features.book import Book
+from features.config import Config
+from features.errors import NotEnoughData
+
+#: An account's outcome: its conversions from offers made within so long after its first one under the policy mix.
+WINDOW = 28 * DAY
+#: Fewer matured accounts on either side tell nothing, and the band's own theory wants many.
+LEAST = 20
+#: Accounts at which the band is narrowest; any choice is valid.
+TUNED_AT = 200
+MODEL, HOLDOUT = ("champion", "explore", "pilot"), "holdout"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look shows: the mean outcome on either side, their difference, and the band at 95 %.
+
+    model, holdout    accounts that have matured; model_mean, holdout_mean: conversions an account
+    lift, low, high   conversions an account more with the model; the band holds at all looks at once
+    waiting           accounts that have not matured yet
+    """
+
+    model: int
+    holdout: int
+    model_mean: float
+    holdout_mean: float
+    lift: float
+    low: float
+    high: float
+    waiting: int
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words."""
+        band = f"{self.lift:+.3f} conversions an account (95 % band {self.low:+.3f} to {self.high:+.3f})"
+        if self.low > 0:
+            return f"The model converts more than the rules: {band}, whenever one looks."
+        if self.high < 0:
+            return f"The model converts LESS than the rules: {band}, whenever one looks."
+        return f"No difference is shown yet: {band}."
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Offers that the policy mix made, (n,) each: codes of accounts, instants (NAT: not converted), policy names."""
+
+    account: np.ndarray
+    offered: np.ndarray
+    converted: np.ndarray
+    policy: np.ndarray
+
+    @classmethod
+    def of(cls, book: Book) -> Mixed:
+        """Those of a book, as they are known now."""
+        outcomes = book.outcomes
+        account = book.account_of(outcomes.lead, outcomes.offered)
+        ours = np.isin(outcomes.policy.astype(str), (*MODEL, HOLDOUT)) & (account >= 0)
+        known = outcomes.converted_known
+        converted = np.where(known <= book.now, known, NAT)
+        return cls(account[ours], outcomes.offered[ours], converted[ours], outcomes.policy[ours].astype(str))
+
+
+def look(book: Book, config: Config) -> Looked:
+    """As `compare`, of what a book knows now. Raises NotEnoughData."""
+    return compare(Mixed.of(book), book.now, config.labels.converted.within.microseconds, config.policy.holdout)
+
+
+def compare(offers: Mixed, now: int, within: int, holdout: float) -> Looked:
+    """Compare accounts under the model with held-out ones.
+
+    now, within   int64 microseconds: the instant of the look, and how long an offer may take to convert
+    holdout       the share of accounts that was held out; 0: as many as there were
+
+    An account counts once, by its own draw, when everything of its window is known: so accounts are independent, and
+    the order in which they mature is the order in which they are looked at.
+    Raises NotEnoughData where either side has fewer than LEAST matured accounts, with what to do
+    """
+    outcome, held, matured = _accounts(offers, now, within)
+    sides = int((~held[matured]).sum()), int(held[matured].sum())
+    waiting = len(outcome) - len(matured)
+    if min(sides) < LEAST:
+        raise NotEnoughData(
+            f"{sides[0]} accounts under the model and {sides[1]} held out have matured (it takes {LEAST} each); "
+            f"{waiting} more are on their way. Set policy.holdout in callsheet.yaml, or wait."
+        )
+    y, h = outcome[matured], held[matured]
+    share = holdout or float(h.mean())
+    # Inverse probability of the account's own draw: its mean is the lift, and each term is known when it matures. What
+    # the accounts before it had in the mean is taken off, which leaves the mean where it is and narrows the band.
+    before = np.concatenate([[0.0], np.cumsum(y)[:-1] / np.arange(1, len(y))])
+    term = np.where(h, -(y - before) / share, (y - before) / (1 - share))
+    low, high = band(term)
+    return Looked(*sides, float(y[~h].mean()), float(y[h].mean()), float(term.mean()), low, high, waiting)
+
+
+def band(terms: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
+    """The asymptotic confidence sequence of a running mean, at the last of (t,) terms in their order.
+
+    It holds the mean at all t at once with probability 1 - alpha, as t grows.
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit theory and asymptotic
+    confidence sequences (Annals of Statistics 2024), theorem 2.2 and its choice of rho
+    """
+    t = len(terms)
+    rho2 = (-2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1)) / TUNED_AT
+    spread = terms.std(ddof=1) if t > 1 else np.inf
+    half = spread * np.sqrt(2 * (t * rho2 + 1) / (t**2 * rho2) * np.log(np.sqrt(t * rho2 + 1) / alpha))
+    mean = float(terms.mean())
+    return mean - float(half), mean + float(half)
+
+
+def _accounts(offers: Mixed, now: int, within: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(a,) outcome of each account and whether it is held out; positions of the matured ones, as they matured."""
+    ids, code = np.unique(offers.account, return_inverse=True)
+    first = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(first, code, offers.offered)
+    hit = (offers.offered < first[code] + WINDOW) & (offers.converted != NAT)
+    outcome = np.bincount(code, weights=hit, minlength=len(ids)).astype(np.float64)
+    held = np.zeros(len(ids), bool)
+    held[code[offers.policy == HOLDOUT]] = True
+    ripe = first + WINDOW + within
+    order = np.argsort(ripe, kind="stable")
+    return outcome, held, order[ripe[order] <= now]
