@@ -12,8 +12,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import metrics
+from serving import crowd, metrics, turns
+from serving.body import BODY_SECONDS
+from serving.edge import MAX_HEADER_BYTES, MAX_HEADERS
 from serving.routes import ROUTES
+from serving.service import TIMEOUT
+from serving.settings import quota
+from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana.json"
@@ -122,6 +127,22 @@ def test_the_dashboard_shows_just_the_metrics_that_there_are() -> None:
     asked = {SUFFIX.sub("", found) for text in expressions for found in re.findall(r"callsheet_\w+", text)}
     assert asked == names()
     assert len({panel["id"] for panel in shown["panels"]}) == len(shown["panels"])
+
+
+def test_the_operations_page_names_just_the_metrics_that_there_are() -> None:
+    page = DASHBOARD.with_name("operations.md").read_text()
+    assert {SUFFIX.sub("", found) for found in re.findall(r"`(callsheet_\w+)`", page)} == names()
+
+
+def test_the_operations_page_has_the_limits_that_hold() -> None:
+    page = DASHBOARD.with_name("operations.md").read_text()
+    for said in (
+        f"| {turns.RUNNING}; {turns.WRITING} |", f"| {turns.WAITING} of each, at most {turns.WAIT_SECONDS:.0f} s |",
+        f"| {crowd.OPEN_EACH}; {crowd.OPEN:,} |", f"| {quota({}):.0f}, bursts of {2 * quota({}):.0f} (",
+        f"| {MAX_BODY // 10**6} MB, within {BODY_SECONDS:.0f} s,", f"| {crowd.HELD // 10**6} MB |",
+        f"| {MAX_HEADERS}, {MAX_HEADER_BYTES // 1024} KB in all |", f"| {TIMEOUT} s |",
+    ):  # fmt: skip
+        assert said in page, said
 
 
 def test_the_dashboard_asks_for_labels_that_there_are() -> None:
