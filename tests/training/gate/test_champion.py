@@ -9,18 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.gate_pools import case_of
 from features.asof import DAY
 from features.matrix import Vocabulary
 from models import store
 from models.product import Product, fit_product
 from tests.training.gate.worlds import RECIPE, World, sample
-from training.blocks import Cut, final_cut, rolling_cuts
+from training.blocks import Cut, day_of, final_cut, rolling_cuts
 from training.champion import Champion
 from training.contestants import CHAMPION, RANKER
 from training.evaluate import Predictions
 from training.evidence import Evidence, Trained
+from training.gate.rivals import against_champion
 from training.offpolicy.routing import ARTIFACT
 from training.pool import Pool
+from training.since import unseen_from
 from training.tracking import Store
 
 
@@ -100,6 +103,20 @@ def test_the_champion_is_tried_on_offers_made_after_its_cut_and_on_no_other(
     )  # fmt: skip
     assert set(held.said) == set(answered.said) == {RANKER, CHAMPION}
     assert set(np.unique(answered.board.grade)) == {0, 1}
+
+
+def test_a_champion_too_young_to_be_tried_is_told_with_the_day_from_which_it_can_be(
+    world: World, stale: Champion, trained: Trained, evidence: Evidence
+) -> None:
+    """1,500 offers hold too few made since its cut, whatever the two say of them."""
+    one = replace(case_of(trained.pool, "same"), evidence=evidence, serving=stale, config=world.config)
+    seen = against_champion(one)
+    assert (seen.passed, seen.mark) == (True, "not tried")
+    assert f"{len(evidence.since['held_out']):,} ripe test offers" in seen.text
+    assert stale.product is not None
+    within, block = world.config.labels.converted.within, world.config.blocks.test
+    first = day_of(unseen_from(stale.product) + within.microseconds + block.microseconds)
+    assert f"({within} and {block}: from {first} on)" in seen.text
 
 
 def test_a_new_recipe_is_judged_by_its_recipe_and_not_by_the_champion_s_artefact(trained: Trained) -> None:
