@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from features.errors import CallsheetError
-from serving.cli import ask, audit, data, decide, keys, learn, ledger, lift, options, report, watch
+from serving.cli import ask, audit, data, decide, keys, learn, ledger, lift, options, report, sla, watch
 
 # Nobody is told that Callsheet runs: these stand before MLflow or BentoML is imported anywhere.
 for _switch in ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         learn.models,
         learn.value,
     ),
-    "Watch": (watch.monitor,),
+    "Watch": (watch.monitor, sla.sla),
     "Decide": (decide.plan, decide.explain, lift.lift),
     "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore, ledger.erase),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),

@@ -31,6 +31,7 @@ from serving.instants import micros
 from serving.ledger import Ledger
 from serving.ledger.decisions import read
 from serving.ledger.idempotency import Once
+from serving.minute import Minute
 from serving.openapi import document
 from serving.plan import plan
 from serving.pulse import Pulse
@@ -194,6 +195,7 @@ class Callsheet:
         self.decider = decider(self.live) if self.live is not None else None
         self.model_of = shelf(self.live) if self.live is not None else None
         self.home = settings.home
+        self.minute = Minute(self.live, self.decider).start() if self.live and self.decider else None
         PAGES.state.service = self
         for route in ("recommend_reps", "recommend_leads", "score", "plan", "record", "ingest", "erase"):
             # BentoML inspects a method's signature each time it is looked up; once is enough.

@@ -36,6 +36,10 @@ class Deals:
                 return "There is no such opportunity of this credential's rep."
         return None
 
+    def unknown(self, opportunity_id: str | None) -> bool:
+        """Whether there is no such opportunity, or none is named."""
+        return opportunity_id is None or self._row(opportunity_id) is None
+
     def write(self, offer: Offer, deals: Sequence[Deal], events: Sequence[Told]) -> None:
         """Write the rows and their history anew."""
         for deal in deals:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from features.config import Config
 from serving.actor import Actor
-from serving.ledger.answers import KINDS, State, Terms, Told, fold
+from serving.ledger.answers import ENDS, KINDS, State, Terms, Told, fold
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.deals import Deals
@@ -187,6 +187,8 @@ class Docket:
             return f"Offered to {told.body['to_rep_id']} as {made}."
         if told.kind in ("accepted", "rejected", "expired", "withdrawn") and state.answer != told.kind:
             return f"It is kept and changes nothing: the offer is {state.answer}."
+        if told.kind in ("stage", *ENDS) and self.deals.unknown(told.body.get("opportunity_id", state.opportunity_id)):
+            return "It is kept and counts once its opportunity is known."
         return None
 
     def _events(self, offer: Mapping[str, Any]) -> list[Told]:

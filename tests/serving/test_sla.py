@@ -104,7 +104,9 @@ def test_when_all_have_declined_it_goes_to_the_fallback_queue_and_says_so(stood:
         reject(stood, holds(stood)["L1"], hours(at))
         run(stood, hours(at + 0.5))
     assert fallback(stood) == {"L1": {"already_offered": 3}}
-    assert run(stood, hours(5)) == Applied()  # and it is not tried each minute
+    ranking = Ranking(stood, hours(5))
+    assert apply(stood, CONFIG, ranking, hours(5)) == Applied()
+    assert ranking.asked == []  # and it is not tried each minute
 
 
 def test_a_lead_is_offered_again_as_often_as_configured_and_then_unplaced(stood: Ledger) -> None:

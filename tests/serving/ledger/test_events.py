@@ -188,6 +188,14 @@ def test_an_acceptance_after_the_lead_went_on_is_refused(stood: Ledger) -> None:
     assert holds(stood) == {"L1": "F2"}
 
 
+def test_events_of_one_request_count_in_the_order_in_which_they_happened(stood: Ledger) -> None:
+    send(stood, event("expired", 16))
+    give(stood, offer("F2", "L1", "R2", hours(17)))
+    events = [event("accepted", 20), event("withdrawn", 19, offer_id="F2")]
+    assert results(stood, *events) == ["applied", "applied"]
+    assert holds(stood) == {"L1": "F1"}
+
+
 def test_an_acceptance_that_was_in_time_undoes_an_expiry(stood: Ledger) -> None:
     assert results(stood, event("expired", 16)) == ["applied"]
     assert holds(stood) == {}
@@ -213,6 +221,15 @@ def test_an_answer_that_came_with_the_data_is_one_of_the_events(stood: Ledger) -
     assert offer_of(stood, "F2")["answered_at"] == hours(5)
     assert results(stood, event("rejected", 7, offer_id="F2", reason="other")) == ["applied"]
     assert offer_of(stood, "F2")["answer"] == "rejected"
+
+
+def test_what_happens_to_an_opportunity_that_nobody_opened_yet_waits_for_it(stood: Ledger) -> None:
+    (outcome,) = send(stood, event("won", 30, amount=12.0))
+    assert (outcome.result, outcome.message) == ("applied", "It is kept and counts once its opportunity is known.")
+    (outcome,) = send(stood, event("opportunity", 20, opportunity_id="O1"), at=hours(31))
+    assert (outcome.result, outcome.message) == ("applied", None)
+    (deal,) = table(stood, "opportunities")
+    assert (deal["outcome"], deal["closed_at"], deal["amount"]) == ("won", hours(30), 12.0)
 
 
 def test_what_the_crm_says_of_an_opportunity_stays_where_events_are_silent(stood: Ledger) -> None:
@@ -245,6 +262,7 @@ SENT = [
     event("opportunity", 18, opportunity_id="O1", solution="payments"),
     event("stage", 30, stage="demo", forecast_weight=0.2), event("stage", 25, stage="demo"),
     event("stage", 30, "tie", stage="offer", forecast_weight=0.4, expected_close=hours(900)),
+    event("stage", 42, stage="offer"), event("stage", 45, stage="offer"),
     event("lost", 60, reason="price"), event("won", 50, amount=12.0), event("no_decision", 60),
 ]  # fmt: skip
 STATE = ("offers", "opportunities", "changes")

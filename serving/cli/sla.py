@@ -1,0 +1,98 @@
+"""The SLA at the command line: what is due and what was breached, and the passing on of what nobody took."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serving.cli.options import (
+    CONFIG,
+    HOME,
+    ConfigOption,
+    DbOption,
+    Format,
+    FormatOption,
+    HomeOption,
+    config_at,
+    say,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from features.config import Config
+    from serving.ledger import Ledger
+    from serving.sla import Applied
+
+LISTED = (
+    "state", "due_at", "offer_id", "lead_id", "rep_id", "limit", "offered_at", "lead_to_offer", "offer_to_touch",
+    "because",
+)  # fmt: skip
+DONE = ("done", "lead_id", "offer_id", "because")
+
+
+def sla(
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Expire what is overdue, and offer those leads and rejected ones again.")
+    ] = False,
+    config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """List open offers by when they must be answered, what was breached lately, and leads that nobody can take.
+
+    Working hours are those of the rep's zone, without holidays and time off;
+    lead_to_offer and offer_to_touch are seconds. With --apply each lead goes to
+    the next best rep, never to one who had it, as often as `reoffers` says; then
+    it is unplaced. A running service does the same each minute.
+
+    \b
+    Examples
+      callsheet sla
+      callsheet sla --format csv > due.csv
+      callsheet sla --apply
+    """
+    settings = config_at(config)
+    from serving import listing
+    from serving.due import lines
+    from serving.ledger import Ledger
+
+    ledger = Ledger.open(db, home)
+    try:
+        if apply:
+            _show(_applied(ledger, settings, home), format)
+            return
+        with ledger.reading() as connection:
+            answer = lines(connection, settings, datetime.now(UTC))
+    finally:
+        ledger.close()
+    unplaced = [{"state": "unplaced"} | lead for lead in answer["unplaced"]]
+    listing.show([*answer["items"], *unplaced], LISTED, format=format, empty="No offer waits for an answer.")
+    breached = sum(item["state"] != "open" for item in answer["items"])
+    say(f"{answer['total']:,} offers, {breached:,} of them not answered in time; {len(unplaced):,} leads unplaced.")
+
+
+def _applied(ledger: Ledger, config: Config, home: Path) -> Applied:
+    """Do it now, beside whatever serves: what two do at once happens once."""
+    from serving.live import Live
+    from serving.reoffer import reoffer_with
+    from serving.sla import apply
+    from serving.start import decider
+
+    live = Live(ledger, config, home)
+    return apply(ledger, config, reoffer_with(decider(live), live.catch_up), datetime.now(UTC))
+
+
+def _show(done: Applied, format: Format) -> None:
+    from serving import listing
+
+    rows: list[listing.Row] = [
+        *({"done": "expired", "offer_id": offer_id} for offer_id in done.expired),
+        *({"done": "offered", "lead_id": lead, "offer_id": offer_id} for lead, offer_id in done.reoffered.items()),
+        *({"done": "unplaced", "lead_id": lead, "because": because} for lead, because in done.unplaced.items()),
+    ]
+    listing.show(rows, DONE, format=format, empty="Nothing was overdue.")
+    say(
+        f"{len(done.expired):,} offers expired, {len(done.reoffered):,} leads offered again, "
+        f"{len(done.unplaced):,} unplaced."
+    )
