@@ -94,7 +94,9 @@ class Words:
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """(n,) int64 codes; -1 for null or unknown."""
-        return np.array([self._place.get(v, -1) for v in values], dtype=np.int64)
+        row, distinct = pd.factorize(np.asarray(values, dtype=object))
+        place = np.array([*(self._place.get(value, -1) for value in distinct), -1], dtype=np.int64)
+        return np.asarray(place[row])  # a null's row is -1, the last
 
     def __len__(self) -> int:
         return len(self.values)

@@ -123,13 +123,13 @@ class Live:
         self._threads.clear()
 
     def _follow_rows(self) -> None:
-        """Look again and again; a renewal may take a third of the time at most, whatever is written."""
+        """Look again and again; renewing takes half of a core at most, whatever is written."""
 
         def once() -> float:
-            began = time.monotonic()
+            began = time.thread_time()
             with self._renewing:
-                made = self._renew(Recommender.warm)
-            return max(POLL, 2 * (time.monotonic() - began)) if made else POLL
+                self._renew(Recommender.warm)
+            return max(POLL, time.thread_time() - began)
 
         self._repeat("The ledger cannot be followed; answers come from memory", once)
 
@@ -165,14 +165,14 @@ class Live:
 
     # -- replacing --------------------------------------------------------------------------------------------------
 
-    def _renew(self, prepare: Callable[[Recommender], None]) -> bool:
-        """Put in place what is committed, once it is prepared. Returns whether any row is another one."""
+    def _renew(self, prepare: Callable[[Recommender], None]) -> None:
+        """Put in place what is committed, once it is prepared."""
         seen = time.monotonic()
         with self.ledger.reading() as connection:
             crm = self._crm if seq_of(connection) == self._crm.seq else self._crm.caught_up(connection)
         if crm is self._crm:
             self._in_step = seen
-            return False
+            return
         old = self._recommender
         # Decisions and the audit count the clock up, too, and touch no table.
         touched = any(crm.tables.get(name) is not frame for name, frame in self._crm.tables.items())
@@ -182,7 +182,6 @@ class Live:
         if touched:
             prepare(fresh)
         self._crm, self._recommender, self._in_step = crm, fresh, seen
-        return touched
 
     def _swap(self, standing: Standing) -> None:
         """Load what is released, beside everything else, and let it answer once it has answered a first time."""
