@@ -13,6 +13,8 @@ from training.gate.case import Case, Check, Number
 TELLS = 0.80
 #: Among so many strongest columns a canary has nothing to look for.
 STRONGEST = 10
+#: Of a log that tells few features, one column in so many: there noise has few to stand behind.
+PART = 8
 #: A feature is gone when it is known for less than this share of what it was in training, where this many known
 #: values were to be expected.
 KEPT, EXPECTED = 0.5, 20
@@ -53,14 +55,16 @@ def canaries_silent(case: Case) -> Check:
     if not places:
         return Check(name, True, {}, "Not tried: the run flew no canaries.", tried=False)
     singing = int(metrics.get("canary/singing", 0))
+    told = int((case.evidence.known["train"] > 0).sum())
+    strongest = min(STRONGEST, max(told // PART, 1)) if told else STRONGEST
     numbers: dict[str, Number] = {f"{kind} place": place for kind, place in places.items()}
-    numbers |= {"strongest": STRONGEST, "singing": singing}
-    ranks = [kind for kind, place in places.items() if place <= STRONGEST]
+    numbers |= {"strongest": strongest, "singing": singing}
+    ranks = [kind for kind, place in places.items() if place <= strongest]
     seen = "; ".join(f"{KINDS[kind]} at place {place}" for kind, place in places.items())
     if ranks:
-        text = f"The recipe makes much of what can tell nothing: {seen}, among the {STRONGEST} strongest columns."
+        text = f"The recipe makes much of what can tell nothing: {seen}, among the {strongest} strongest columns."
     else:
-        text = f"No canary is among the {STRONGEST} strongest columns: {seen}."
+        text = f"No canary is among the {strongest} strongest columns: {seen}."
         text += " One is taken for something by more than chance, which may happen; see the report." if singing else ""
     return Check(name, not ranks, numbers, text)
 

@@ -152,6 +152,15 @@ def test_a_recipe_that_makes_much_of_what_tells_nothing_is_refused(
     assert named in seen.text
 
 
+@pytest.mark.parametrize(("features", "mark"), [(85, "NOT MET"), (26, "met")])
+def test_among_few_features_a_canary_must_stand_higher_to_be_refused(features: int, mark: str) -> None:
+    """The public export tells 26: columns of noise, of which the recipe makes nothing, are the eleventh there."""
+    one = case(600)
+    few = pd.DataFrame({"feature": np.arange(features).astype(str), "family": "fit", "train": 1.0})
+    metrics = {"canary/noise/place": 9.0, "canary/singing": 0.0}
+    assert canaries_silent(replace(one, metrics=metrics, evidence=replace(one.evidence, known=few))).mark == mark
+
+
 # Completeness -------------------------------------------------------------------------------------------------------
 
 
