@@ -15,19 +15,25 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
+from features.config import read_config
 from features.schema import TABLES
 from features.snapshot import Snapshot, read_snapshot, write_snapshot
+from serving.actor import LOCAL
+from serving.doors import Doors
 from serving.ledger import Ledger
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
+from serving.ledger.events import record
 from serving.ledger.ingest import LATE, Ingested, LeadHeld, OfferMadeHere, RowsInvalid, ingest
 from serving.ledger.load import load
 from serving.ledger.rows import as_rows, cells_of
 from serving.ledger.tables import CRM_COLUMNS, HOLDS
 from tests.features.crm_files import read
+from tests.features.small_crm import MARKET
 from tests.serving.ledger.test_load import decide
 from training.sample import write_sample
 
+CONFIG = read_config(MARKET)
 NOW = datetime(2025, 3, 10, 9, tzinfo=UTC)
 LONG_AGO = datetime(2025, 1, 5, tzinfo=UTC)
 TOUCH = {"rep_id": "R1", "contact_id": "C1", "kind": "call"}
@@ -264,3 +270,30 @@ def test_many_rows_go_in_at_once(small: Ledger) -> None:
     assert put(small, touches=rows).inserted == 5_000
     with small.reading() as connection:
         assert connection.execute(select(func.count()).select_from(CRM["touches"])).scalar_one() == 5_000
+
+
+# --- with what events tell ---
+
+
+def test_an_event_that_waited_for_its_offer_takes_effect_when_it_comes(small: Ledger, tmp_path: Path) -> None:
+    doors = Doors(small, CONFIG, tmp_path, lambda: None)
+    with changing(small, NOW) as change:
+        event = {"event_id": "e1", "offer_id": "F7", "kind": "accepted", "at": NOW}
+        assert [o.result for o in record(change, CONFIG, [event], LOCAL)] == ["parked"]
+    offer = {"offer_id": "F7", "lead_id": "L1", "rep_id": "R1", "offered_at": LONG_AGO}
+    doors.take_in({"offers": [offer]}, LOCAL)
+    assert frame(small, "offers")["answer"].tolist() == ["accepted"]
+
+
+def test_what_events_made_of_an_offer_is_not_undone_by_its_source(small: Ledger, tmp_path: Path) -> None:
+    """The CRM's next snapshot does not know of the answer yet."""
+    offers = "offer_id,lead_id,rep_id,offered_at\nF7,L1,R1,2025-02-02T00:00:00Z\n"
+    load(small, read(tmp_path / "again", offers=offers))
+    with changing(small, NOW) as change:
+        event = {"event_id": "e1", "offer_id": "F7", "kind": "rejected", "at": NOW, "reason": "bad_fit"}
+        assert [o.result for o in record(change, CONFIG, [event], LOCAL)] == ["applied"]
+    done = load(small, read(tmp_path / "again", offers=offers), config=CONFIG)
+    assert next(t.ours for t in done.tables if t.table == "offers") == 1
+    assert frame(small, "offers")["answer"].tolist() == ["rejected"]
+    with pytest.raises(OfferMadeHere):
+        put(small, offers=[{"offer_id": "F7", "answer": None}])
