@@ -24,6 +24,14 @@ CREDENTIAL = (
 
 PATH_ID = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._-]+$"}
 
+#: What makes a write happen once.
+KEY: dict[str, Any] = {
+    "name": "Idempotency-Key", "in": "header", "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "A new random one for each write, the same for its retry, which gets the first answer again. "
+    "A commit must carry one.",
+}  # fmt: skip
+
 MEANINGS = {
     200: "The answer.",
     400: "The body is not what the route takes.",
@@ -89,6 +97,8 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
         "tags": [route.tag],
         "responses": {"200": ok} | {str(s): {"$ref": f"#/components/responses/{s}"} for s in sorted(statuses)},
     }
+    if any(code.startswith("idempotency") for _, codes in route.errors for code in codes):
+        operation.setdefault("parameters", []).append(KEY)
     if route.scope:
         operation["security"] = [{"bearer": []}, {}]  # none while the ledger has no key, on the same machine
     if "{" in route.path:
