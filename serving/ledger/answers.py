@@ -115,7 +115,7 @@ def in_order(events: Iterable[Told]) -> list[Told]:
 def fold(terms: Terms, events: Iterable[Told]) -> State:
     """The state that a set of events of one offer makes."""
     ordered = in_order(events)
-    answer = _answer(ordered)
+    answer, learned = _answer(ordered)
     deals = _deals(terms, ordered)
     own = _own(terms, deals)
     converted_at = terms.converted_at
@@ -123,7 +123,7 @@ def fold(terms: Terms, events: Iterable[Told]) -> State:
         by = own.converted
         converted_at = None if by is None or by.late or own.opened.late else by.at
     return State(
-        answer=_means(answer), answered_at=None if answer is None else max(answer.learned, terms.offered_at),
+        answer=_means(answer), answered_at=None if learned is None else max(learned, terms.offered_at),
         reject_reason=answer.body.get("reason") if answer is not None and answer.kind == "rejected" else None,
         opportunity_id=terms.opportunity_id if own is None else own.opportunity_id, converted_at=converted_at,
         deals=deals,
@@ -136,23 +136,28 @@ def _means(answer: Told | None) -> str | None:
     return "accepted" if answer.kind == "opportunity" else answer.kind
 
 
-def _answer(ordered: Sequence[Told]) -> Told | None:
-    """The event that is the offer's answer.
+def _answer(ordered: Sequence[Told]) -> tuple[Told | None, datetime | None]:
+    """The event that is the offer's answer, and when it was known to be.
 
     The last of accepted and rejected counts, from its first time on; an opportunity on an open offer accepts it. An
     expiry holds while nobody answered; what was taken back stays so, and of a no there is nothing to take back.
     """
     answer: Told | None = None
+    learned: datetime | None = None
     for event in ordered:
-        stands = _means(answer)
-        if event.kind == "expired" or event.kind == "opportunity":
+        stands, says = _means(answer), _means(event)
+        if learned is not None and says == stands:
+            learned = min(learned, event.learned)  # told late, but another event had told it by then
+            continue
+        if event.kind in ("expired", "opportunity"):
             takes = stands is None
         elif event.kind in ("accepted", "rejected"):
-            takes = stands not in (event.kind, "withdrawn", "reassigned")
+            takes = stands not in ("withdrawn", "reassigned")
         else:
             takes = event.kind in ("withdrawn", "reassigned") and stands in (None, "accepted")
-        answer = event if takes else answer
-    return answer
+        if takes:
+            answer, learned = event, event.learned
+    return answer, learned
 
 
 def _own(terms: Terms, deals: Sequence[Deal]) -> Deal | None:

@@ -138,6 +138,8 @@ def test_a_late_event_happened_when_it_became_known() -> None:
     late = 1 + LATE / timedelta(hours=1)
     assert answered(told("accepted", 1, known=late)) == ("accepted", hours(1))
     assert answered(told("accepted", 1, known=720)) == ("accepted", hours(720))
+    assert answered(told("accepted", 1, known=720), told("accepted", 5)) == ("accepted", hours(5))
+    assert answered(told("opportunity", 1, opportunity_id="O1", known=720), told("accepted", 5))[1] == hours(5)
     made = state(told("opportunity", 30, opportunity_id="O1", forecast_weight=0.5, stage="new", known=720))
     assert (made.opportunity_id, made.converted_at) == ("O1", None)
     assert {move.known_at for move in made.deals[0].moves} == {hours(720)}
