@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -110,8 +111,15 @@ class Keys:
 
 
 def local(scope: Mapping[str, Any]) -> bool:
-    """Whether both ends of the connection are this machine, as far as the connection tells."""
-    return all(_loopback(scope.get(end)) for end in ("server", "client"))
+    """Whether both ends of the connection are this machine, as far as it tells, and the caller meant this machine.
+
+    A proxy here that serves others names the host that they asked for, or where they are; so does a page in a browser
+    here whose own name was made to lead to this machine.
+    """
+    host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"localhost").decode("latin-1")
+    name = re.sub(r":[0-9]*$", "", host).strip("[]").lower()
+    asked = name == "localhost" or _loopback((name, None))
+    return asked and all(_loopback(scope.get(end)) for end in ("server", "client"))
 
 
 def _loopback(end: tuple[str, int | None] | None) -> bool:

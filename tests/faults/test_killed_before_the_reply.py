@@ -56,7 +56,9 @@ def test_the_retry_of_a_commit_whose_reply_never_came_gets_that_reply(crm: Crm, 
                 body = json.dumps(asked | {"commit": True}).encode()
                 break
         head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-        line.sendall(f"POST /recommend_leads HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n".encode())
+        line.sendall(
+            f"POST /recommend_leads HTTP/1.1\r\nhost: localhost\r\n{head}content-length: {len(body)}\r\n\r\n".encode()
+        )
         line.sendall(body)
         kept = committed(ledger)
         killed(service)

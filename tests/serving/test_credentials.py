@@ -43,6 +43,23 @@ def test_a_machine_without_keys_is_open_to_itself_only(keys: Keys) -> None:
     assert keys.actor({"server": ("::1", 1), "client": ("::1", 2)}, None) is LOCAL
 
 
+@pytest.mark.parametrize(
+    ("host", "open_to"),
+    [("localhost", True), ("LOCALHOST:3000", True), ("127.0.0.1:3000", True), ("[::1]:3000", True), ("127.1.2.3", True),
+     ("callsheet.example.test", False), ("localhost.evil.test:3000", False), ("10.0.0.7", False), ("", False),
+     ("127.0.0.1.evil.test", False)],
+)  # fmt: skip
+def test_open_to_this_machine_is_not_open_to_a_page_or_a_proxy_with_another_name(
+    keys: Keys, host: str, open_to: bool
+) -> None:
+    scope = HERE | {"headers": [(b"host", host.encode())]}
+    if open_to:
+        assert keys.actor(scope, None) is LOCAL
+    else:
+        with pytest.raises(Unauthorized):
+            keys.actor(scope, None)
+
+
 def test_bound_wider_it_asks_on_loopback_too(ledger: Ledger) -> None:
     guarded = Keys(ledger, guarded=True)
     guarded.refresh()

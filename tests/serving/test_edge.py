@@ -151,7 +151,8 @@ def test_an_endless_body_is_refused_at_the_cap(service: Service) -> None:
     """Chunked, without a length: the answer comes while the client is still sending."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
         line.sendall(
-            b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
         )
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         sent = 0
@@ -167,7 +168,9 @@ def test_an_endless_body_is_refused_at_the_cap(service: Service) -> None:
 
 def test_a_length_that_is_none_is_refused(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
-        line.sendall(b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: -1\r\n\r\n")
+        line.sendall(
+            b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: -1\r\n\r\n"
+        )
         assert line.recv(100).split(b" ")[1].startswith(b"4")
 
 

@@ -23,7 +23,7 @@ from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
 
 JSON = {"content-type": "application/json"}
-POST = b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+POST = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,16 @@ def test_two_hundred_half_sent_headers_leave_a_normal_client_its_answer(service:
     with ExitStack() as open_ones:
         for _ in range(200):
             line = open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
-            line.sendall(b"POST /score HTTP/1.1\r\nhost: x\r\nx-long: ")
+            line.sendall(b"POST /score HTTP/1.1\r\nhost: localhost\r\nx-long: ")
         assert http.post("/score", json={"pairs": []}).status_code == 200
+
+
+@pytest.mark.parametrize("header", [{"x-forwarded-for": "203.0.113.9"}, {"host": "callsheet.example.test"}])
+def test_a_proxy_on_this_machine_does_not_open_the_service_to_others(
+    http: httpx.Client, header: dict[str, str]
+) -> None:
+    assert http.get("/model").status_code == 200
+    assert http.get("/model", headers=header).status_code == 401
 
 
 def test_many_at_once_are_answered_or_told_to_wait_and_probes_are_not_held_up(
