@@ -22,6 +22,7 @@ from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import Decision, decision, new_id
+from serving.ledger.erase import refuse_erased
 from serving.ledger.idempotency import Once, keep, stored
 from serving.ledger.offers import Desk, open_offers
 from serving.policy import Mixed, Name, held_out, mixed
@@ -219,6 +220,8 @@ class Decider:
         self, change: Change, settle: Settle, asked: Asked, decided: Mixed, answer: Answer, made: Decision
     ) -> Answer:  # fmt: skip
         """Check again, offer, and write the decision: in the transaction of `change`."""
+        if "contacts" in asked.rows:
+            refuse_erased(change, [asked.rows["contacts"]["contact_id"]], lambda _: "lead.contact.contact_id")
         for table, row in asked.rows.items():
             _not_stored(change, table, row)
             change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])

@@ -62,7 +62,7 @@ ROUTES: Final[dict[str, Route]] = {
             "/recommend_reps", "POST", "Who should get this lead?", RepsAsk, RepsAnswer,
             errors=(
                 (404, ("lead_unknown", "contact_unknown", "account_unknown", "rep_unknown", "campaign_unknown")),
-                (409, ("commit_unavailable", "lead_exists", "contact_exists", "account_exists")),
+                (409, ("commit_unavailable", "lead_exists", "contact_exists", "account_exists", "contact_erased")),
                 *_COMMITS,
             ),
         ),

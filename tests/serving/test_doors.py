@@ -119,6 +119,10 @@ def test_an_erased_contact_is_known_no_more_and_in_no_file(standing: Service, ht
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "contact_unknown")
     back = http.post("/ingest", json={"tables": newcomer("gone", account)})
     assert (back.status_code, back.json()["error"]["code"]) == (409, "contact_erased")
+    contact = {"contact_id": "C-gone", "account_id": account}
+    inline = {"lead": {"solution": "payments", "contact": contact}, "commit": True}
+    commit = http.post("/recommend_reps", json=inline, headers={"idempotency-key": "gone-1"})
+    assert (commit.status_code, commit.json()["error"]["field"]) == (409, "lead.contact.contact_id")
     files = [p for p in Path(standing.home).rglob("*") if p.is_file()]
     assert [p.name for p in files if CANARY.encode() in p.read_bytes()] == []
 
