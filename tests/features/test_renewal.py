@@ -276,6 +276,17 @@ def test_a_table_more_is_no_renewal(known: tuple[Snapshot, Config]) -> None:
     assert_same(book.renewed(snapshot.tables, book.now), Book(snapshot.tables, config, book.now))
 
 
+def test_a_column_that_is_told_from_now_on_is_known(known: tuple[Snapshot, Config]) -> None:
+    """The same frames, of which a source has told more columns: every part is shared, and more features are known."""
+    snapshot, config = known
+    some = {name: told - {"owner_rep_id", "answer"} for name, told in snapshot.columns.items()}
+    book = Book(snapshot.tables, config, instant(snapshot.now), some)
+    asked(book)
+    fresh = book.renewed(snapshot.tables, book.now, snapshot.columns)
+    assert fresh.offer_logs is book.offer_logs
+    assert_same(fresh, Book.of(snapshot, config))
+
+
 # -- what is shared -------------------------------------------------------------------------------------------------
 
 
