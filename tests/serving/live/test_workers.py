@@ -83,7 +83,8 @@ def service(crm: Crm, home: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def url(home: Path) -> str:
+def beside(home: Path) -> str:
+    """The URL of the ledger, for who writes beside the service."""
     return f"sqlite:///{home / 'ledger.db'}"
 
 
@@ -109,18 +110,18 @@ def test_the_start_says_how_the_ledger_is_kept(service: Service) -> None:
     assert "Ledger: SQLite, journal" in (service.home / "serve.log").read_text()
 
 
-def test_a_lead_that_is_written_beside_them_is_placed_by_every_worker(service: Service, url: str, crm: Crm) -> None:
+def test_a_lead_that_is_written_beside_them_is_placed_by_every_worker(service: Service, beside: str, crm: Crm) -> None:
     lead = crm.snapshot.tables["leads"].iloc[-1]
     told = {"lead_id": "beside", "contact_id": lead["contact_id"], "solution": lead["solution"]}
     assert every_worker(service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "error" in said)
-    write(url, "leads", told | {"created_at": datetime.now(UTC) - timedelta(minutes=1)})
+    write(beside, "leads", told | {"created_at": datetime.now(UTC) - timedelta(minutes=1)})
     until(lambda: every_worker(service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "items" in said))
 
 
-def test_an_offer_that_is_written_beside_them_counts_in_every_worker(service: Service, url: str, crm: Crm) -> None:
+def test_an_offer_that_is_written_beside_them_counts_in_every_worker(service: Service, beside: str, crm: Crm) -> None:
     now = datetime.now(UTC) - timedelta(minutes=1)
     told = {"lead_id": "beside", "rep_id": crm.snapshot.tables["reps"]["rep_id"].iloc[0], "offered_at": now}
-    write(url, "offers", told | {"offer_id": "beside"})
+    write(beside, "offers", told | {"offer_id": "beside"})
     until(
         lambda: every_worker(
             service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "lead_taken" in said["refused"]
@@ -173,10 +174,10 @@ def golden(crm: Crm, url: str, models: dict[str, Product]) -> tuple[dict[str, An
 
 
 def test_models_are_swapped_under_load_without_a_failed_request(
-    service: Service, url: str, crm: Crm, models: dict[str, Product]
+    service: Service, beside: str, crm: Crm, models: dict[str, Product]
 ) -> None:
     """Each answer's scores are those of the version that it names: no answer mixes two models."""
-    body, scores = golden(crm, url, models)
+    body, scores = golden(crm, beside, models)
     assert len(body["pairs"]) > 10
     assert scores["2"] != scores["3"]
     loops = [Loop(service.url, body) for _ in range(3)]
@@ -184,7 +185,7 @@ def test_models_are_swapped_under_load_without_a_failed_request(
         asking = [pool.submit(loop.run) for loop in loops]
         try:
             for version in ("3", "2", "3"):
-                promote(url, crm, models, version)
+                promote(beside, crm, models, version)
                 until(lambda v=version: every_worker(service, "/model", None, lambda said: said["model_version"] == v))
         finally:
             for loop in loops:
@@ -199,14 +200,14 @@ def test_models_are_swapped_under_load_without_a_failed_request(
 
 
 def test_a_damaged_model_is_refused_by_every_worker(
-    service: Service, url: str, home: Path, crm: Crm, models: dict[str, Product]
+    service: Service, beside: str, home: Path, crm: Crm, models: dict[str, Product]
 ) -> None:
     """Model 3 serves; model 2 is damaged, and released all the same."""
     place = home / "models" / models["2"].content_hash / "product.json"
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes(content)
-    revision = promote(url, crm, models, "2")
+    revision = promote(beside, crm, models, "2")
     until(lambda: every_worker(service, "/model", None, lambda said: said["revision"] == revision))
 
     def kept(said: dict[str, Any]) -> bool:
@@ -215,10 +216,24 @@ def test_a_damaged_model_is_refused_by_every_worker(
         ]
 
     assert every_worker(service, "/model", None, kept)
-    ledger = Ledger(url)
+    ledger = Ledger(beside)
     Releases(ledger).rollback(seen=revision, reason="back to the good one")
     ledger.close()
     until(lambda: every_worker(service, "/model", None, lambda said: not said["degraded"]))
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_service_on_postgresql_meets_what_is_written_beside_it(
+    ledger: Ledger, crm: Crm, tmp_path: Path, url: str
+) -> None:
+    fill(ledger, crm)
+    lead = crm.snapshot.tables["leads"].iloc[-1]
+    told = {"lead_id": "beside", "contact_id": lead["contact_id"], "solution": lead["solution"]}
+    with running(crm, tmp_path, "--db", url, ledger=True) as service:
+        assert every_worker(service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "error" in said)
+        write(url, "leads", told | {"created_at": datetime.now(UTC) - timedelta(minutes=1)})
+        until(lambda: every_worker(service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "items" in said))
+    assert "Ledger: PostgreSQL" in (service.home / "serve.log").read_text()
 
 
 def test_an_empty_ledger_is_refused_before_anything_starts(crm: Crm, tmp_path: Path) -> None:
