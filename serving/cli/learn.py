@@ -13,14 +13,15 @@ from serving.cli.options import (
     HOME,
     AsOfOption,
     ConfigOption,
-    DataOption,
     DbOption,
     Format,
     FormatOption,
     HomeOption,
+    LedgerDataOption,
     MappingOption,
     UnreadConfigOption,
     config_at,
+    ledger_url,
     say,
     snapshot_of,
 )
@@ -34,7 +35,7 @@ LOG_HELP = "round_id, action, reward; optional propensity, cluster; every other 
 
 
 def train(
-    data: DataOption,
+    data: LedgerDataOption = None,
     config: ConfigOption = CONFIG,
     home: HomeOption = HOME,
     mapping: MappingOption = None,
@@ -46,6 +47,9 @@ def train(
 ) -> None:
     """Learn from past offers: a tracked run with baselines and ablations, registered as the challenger.
 
+    Without --data it learns from the ledger: what was loaded, and the offers that
+    were made here, with their true propensities and what was recorded of them.
+
     Where a model of another recipe serves, that recipe is fitted on the same
     data beside the new one, so that the gate can tell which is better.
 
@@ -54,16 +58,17 @@ def train(
     \b
     Examples
       callsheet train --data crm
-      callsheet train --data crm --promote
+      callsheet train --promote                 from the ledger
       callsheet train --data sqlite:///crm.db --recipe fast --seed 7
     """  # fmt: skip
     settings = config_at(config)
-    known = snapshot_of(data, settings, mapping, as_of)
+    source = data if data is not None else ledger_url(db, home)
+    known = snapshot_of(source, settings, mapping, as_of)
     from serving.listing import console
     from serving.present_runs import show_counts, show_recipes
     from training.train import train as fit
 
-    result = fit(known, settings, home, recipe=recipe, seed=seed, source=data, champion=_champion(home, db))
+    result = fit(known, settings, home, recipe=recipe, seed=seed, source=source, champion=_champion(home, db))
     show_counts(result.counts, console())
     show_recipes(result.table, result.sentence, not result.beaten_by, console())
     passed = not release or _promote(home, db, settings, version=result.version)

@@ -107,6 +107,15 @@ def instant(text: str | None, zone: str | None) -> pd.Timestamp | None:
     return at.tz_convert("UTC")
 
 
+def ledger_url(db: str | None, home: Path) -> str:
+    """The ledger's database, as --data takes it. Raises UsageError where there is none."""
+    if db is None and not (home / "ledger.db").is_file():
+        raise UsageError(
+            "Name the data with --data, or load it into the ledger first: `callsheet load --data D`.", field="--data"
+        )
+    return db or f"sqlite:///{(home / 'ledger.db').resolve()}"
+
+
 def book_of(
     data: str | None, config: Config, mapping: Path | None, as_of: str | None, home: Path, db: str | None
 ) -> Book:

@@ -111,21 +111,21 @@ class Service:
 @pytest.fixture(scope="session")
 def service(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     home = make_home(crm, tmp_path_factory.mktemp("service") / "home")
-    with running(crm, home) as made:
+    with running(crm.folder, crm.config_path, home) as made:
         yield made
 
 
 class running:
     """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot."""
 
-    def __init__(self, crm: Crm, home: Path, *options: str, ledger: bool = False) -> None:
+    def __init__(self, data: Path, config: Path, home: Path, *options: str, ledger: bool = False) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.home, self.log = home, home / "serve.log"
         self.command = [
-            sys.executable, "-m", "callsheet", "serve", *(() if ledger else ("--data", str(crm.folder))),
-            "--config", str(crm.config_path), "--home", str(home), "--port", str(self.port), *options,
+            sys.executable, "-m", "callsheet", "serve", *(() if ledger else ("--data", str(data))),
+            "--config", str(config), "--home", str(home), "--port", str(self.port), *options,
         ]  # fmt: skip
 
     def __enter__(self) -> Service:

@@ -25,7 +25,7 @@ def standing(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     ledger = Ledger.open(None, home)
     load(ledger, crm.snapshot)
     ledger.close()
-    with running(crm, home, ledger=True) as made:
+    with running(crm.folder, crm.config_path, home, ledger=True) as made:
         yield made
 
 

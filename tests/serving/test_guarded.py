@@ -65,7 +65,7 @@ def guarded(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guar
     fill(ledger, crm)
     with changing(ledger) as change:
         keys = {scope: create(change, scope, [scope])[1] for scope in ("route", "record", "ingest", "operate", "read")}
-    with running(crm, home, ledger=True) as service:
+    with running(crm.folder, crm.config_path, home, ledger=True) as service:
         yield Guarded(service, ledger, keys)
     ledger.close()
 

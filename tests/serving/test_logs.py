@@ -27,7 +27,7 @@ def written(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     home = make_home(crm, tmp_path_factory.mktemp("written") / "home")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CALLSHEET_LOG", "json")
-        with running(crm, home) as service:
+        with running(crm.folder, crm.config_path, home) as service:
             yield service
 
 

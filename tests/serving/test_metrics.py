@@ -31,7 +31,7 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 def watched(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Two workers, so that what one counted is seen at the other."""
     home = make_home(crm, tmp_path_factory.mktemp("watched") / "home")
-    started = running(crm, home)
+    started = running(crm.folder, crm.config_path, home)
     started.command += ["--workers", "2"]
     with started as service:
         yield service

@@ -24,7 +24,7 @@ def on_ledger(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     ledger = Ledger.open(None, home)
     load(ledger, crm.snapshot)
     ledger.close()
-    with running(crm, home, "--workers", "2", ledger=True) as made:
+    with running(crm.folder, crm.config_path, home, "--workers", "2", ledger=True) as made:
         yield made
 
 

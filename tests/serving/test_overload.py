@@ -100,7 +100,7 @@ def test_many_at_once_are_answered_or_told_to_wait_and_probes_are_not_held_up(
 def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, tmp_path: Path) -> None:
     """Its body was half there when SIGTERM came."""
     home = make_home(crm, tmp_path / "home")
-    with running(crm, home) as service:
+    with running(crm.folder, crm.config_path, home) as service:
         body = b'{"pairs": []}'
         with socket.create_connection(("127.0.0.1", service.port), timeout=30) as line:
             line.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body[:5])

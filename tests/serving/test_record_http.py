@@ -36,7 +36,10 @@ def home(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(crm: Crm, home: Path) -> Iterator[httpx.Client]:
-    with running(crm, home, ledger=True) as service, httpx.Client(base_url=service.url, timeout=30) as made:
+    with (
+        running(crm.folder, crm.config_path, home, ledger=True) as service,
+        httpx.Client(base_url=service.url, timeout=30) as made,
+    ):
         yield made
 
 

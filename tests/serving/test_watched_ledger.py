@@ -32,7 +32,7 @@ def watched(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     ledger.close()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CALLSHEET_LOG", "json")
-        with running(crm, home, ledger=True) as made:
+        with running(crm.folder, crm.config_path, home, ledger=True) as made:
             yield made
 
 

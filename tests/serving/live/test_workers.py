@@ -78,7 +78,7 @@ def promote(url: str, crm: Crm, models: dict[str, Product], version: str) -> int
 
 @pytest.fixture(scope="module")
 def service(crm: Crm, home: Path) -> Iterator[Service]:
-    with running(crm, home, "--workers", "2", ledger=True) as made:
+    with running(crm.folder, crm.config_path, home, "--workers", "2", ledger=True) as made:
         yield made
 
 
@@ -239,7 +239,7 @@ def test_a_service_on_postgresql_meets_what_is_written_beside_it(
 def test_an_empty_ledger_is_refused_before_anything_starts(crm: Crm, tmp_path: Path) -> None:
     import subprocess
 
-    process = running(crm, tmp_path / "home", ledger=True)
+    process = running(crm.folder, crm.config_path, tmp_path / "home", ledger=True)
     done = subprocess.run(process.command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "callsheet load --data" in done.stderr
