@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Insert, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import TABLES, Kind
@@ -47,17 +48,21 @@ class Change:
 
     def put(self, table: str, rows: Sequence[Row]) -> None:
         """As `upsert`, but say nothing of it: for who says that the whole table is another one."""
-        target = CRM[table]
-        dialect = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(target)
-        others = {c.name: statement.excluded[c.name] for c in target.columns if not c.primary_key}
-        put = statement.on_conflict_do_update(index_elements=list(TABLES[table].key), set_=others)
+        put = _putting(table, self.connection.dialect.name)
         for start in range(0, len(rows), BATCH):
             self.connection.execute(put, [dict(row) for row in rows[start : start + BATCH]])
 
     def touch(self, table: str, key: Key | None, *, gone: bool = False) -> None:
         """Say that a row of a CRM table is another one now; key None: all of the table is."""
         self.touched.append((table, None if key is None else _written(key), gone))
+
+
+@lru_cache
+def _putting(table: str, dialect: str) -> Insert:
+    """The statement that puts whole rows in; kept, for it takes longer to build than a row takes to write."""
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(CRM[table])
+    others = {c.name: statement.excluded[c.name] for c in CRM[table].columns if not c.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(TABLES[table].key), set_=others)
 
 
 def _written(key: Key) -> str:
