@@ -48,7 +48,7 @@ def test_the_retry_of_a_commit_whose_reply_never_came_gets_that_reply(crm: Crm, 
     fill(ledger, crm)
     release(ledger, crm, home)
     body = b""
-    with running(crm, home, "--db", url, ledger=True) as service:
+    with running(crm.folder, crm.config_path, home, "--db", url, ledger=True) as service:
         line = socket.create_connection(("127.0.0.1", service.port), timeout=30)
         for rep in map(str, crm.book.rep_ids):  # one who may be offered something
             asked = {"rep_id": rep, "k": 2}
@@ -64,7 +64,7 @@ def test_the_retry_of_a_commit_whose_reply_never_came_gets_that_reply(crm: Crm, 
         killed(service)
         line.close()  # whatever came on it, nobody read
     shutil.rmtree(home / "elsewhere")
-    with running(crm, home, "--db", url, ledger=True) as again:
+    with running(crm.folder, crm.config_path, home, "--db", url, ledger=True) as again:
         for _ in range(2):
             retry = httpx.post(f"{again.url}/recommend_leads", content=body, headers=HEADERS, timeout=60)
             assert retry.status_code == 200
