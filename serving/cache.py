@@ -75,7 +75,9 @@ def probe(folder: Path, content_hash: str, *, seconds: float = PROBE_SECONDS, me
         tried = subprocess.run(
             command,
             env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL,
+            # What a loader says as it dies may be any bytes of the model.
+            capture_output=True, encoding="utf-8", errors="replace", timeout=seconds, check=False,
+            stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise ModelError(f"The model {content_hash[:12]} did not load within {seconds:.0f} s.") from None

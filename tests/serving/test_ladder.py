@@ -185,7 +185,11 @@ def test_a_loader_that_dies_takes_only_the_trial_with_it(
 ) -> None:
     """A native crash, a hang and a flood of memory, staged in place of the interpreter that runs the trial."""
     place = folder(crm, home, 0)
-    for script, said in (("kill -SEGV $$", "signal"), ("sleep 30", "did not load"), ("echo no >&2; exit 3", "no")):
+    endings = {
+        "kill -SEGV $$": "signal", "sleep 30": "did not load", "echo no >&2; exit 3": "no",
+        "printf '\\351\\n' >&2; kill -SEGV $$": "signal",  # its last words are no text
+    }  # fmt: skip
+    for script, said in endings.items():
         fake = tmp_path / "python"
         fake.write_text(f"#!/bin/sh\n{script}\n")
         fake.chmod(0o755)
