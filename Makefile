@@ -12,7 +12,7 @@ SERVE  ?=
 UI     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench serve ui lock clean
+.PHONY: help setup demo test faults check format docs bench serve ui lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(STAMP) ## a sample CRM in, ranked leads with reasons out: the whole line
 
 test: $(STAMP) ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
+
+faults: $(STAMP) ## what `make test` has no time for: kills, damage, races and swaps by the hundred; about 10 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rP -m faults tests/faults
 
 check: $(STAMP) ## format, lint, types, imports between the rooms, generated docs
 	$(BIN)/ruff format --check .

@@ -78,5 +78,5 @@ def test_set_up_and_checks_can_be_run() -> None:
 
 def test_make_alone_lists_the_commands() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for target in ("demo", "test", "check", "bench", "serve", "ui", "lock", "clean"):
+    for target in ("demo", "test", "faults", "check", "bench", "serve", "ui", "lock", "clean"):
         assert re.search(rf"^  make {target} +\S", listed, re.M), f"make help leaves out {target}"
