@@ -1,8 +1,48 @@
-"""What the tests of faults share with those of the service: its CRM, its databases."""
+"""What the tests of faults share with those of the service, and a service of two workers on each database."""
 
 from __future__ import annotations
 
-from tests.serving.conftest import crm
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import make_url
+
+from serving.ledger import Ledger
+from tests.serving.conftest import Crm, Service, crm, running
 from tests.serving.databases import ledger, postgres, url
+from tests.serving.live.standing import fill, release
 
 __all__ = ["crm", "ledger", "postgres", "url"]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service of two workers, and the ledger that it is on."""
+
+    service: Service
+    ledger: Ledger
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def served(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("served") / "home"
+    address = f"sqlite:///{home / 'ledger.db'}"
+    if request.param == "postgresql":
+        address = another_database(request.getfixturevalue("postgres"), "served")
+    ledger = Ledger.open(address, home)
+    fill(ledger, crm)
+    release(ledger, crm, home)
+    with running(crm.folder, crm.config_path, home, "--db", address, "--workers", "2", ledger=True) as service:
+        yield Served(service, ledger)
+    ledger.close()
+
+
+def another_database(url: str, name: str) -> str:
+    """The URL of a new database on a PostgreSQL server, in place of one of that name."""
+    server = Ledger(url)
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    server.close()
+    return make_url(url).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,196 @@
+"""The ledger cannot be written: writers are told so, nothing is half there, answers go on, and it mends by itself."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import func, select, update
+
+from serving.ledger import Ledger, LedgerError
+from serving.ledger.audit import verify
+from serving.ledger.crm import OFFERS
+from serving.ledger.tables import AUDIT, EVENTS, HOLDS, IDEMPOTENCY, LEDGER_CLOCK
+from tests.faults.conftest import Served
+from tests.faults.writer import offer
+from tests.serving.ledger.small import furnish
+
+
+def post(served: Served, route: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    return httpx.post(served.service.url + route, json=body, headers=headers, timeout=120)
+
+
+def free_lead(served: Served) -> str:
+    """A lead that a rep would be offered."""
+    with served.ledger.reading() as connection:
+        held = set(connection.execute(select(HOLDS.c.lead_id)).scalars())
+        rows = connection.execute(select(OFFERS.c.lead_id).distinct().order_by(OFFERS.c.lead_id)).scalars().all()
+    for lead_id in reversed(rows):
+        if lead_id not in held and post(served, "/recommend_reps", {"lead_id": lead_id}).json().get("items"):
+            return str(lead_id)
+    raise AssertionError("no lead is free")
+
+
+def workers_of(served: Served) -> set[int]:
+    """The processes that answer; beside them may run a model's trial."""
+    children = psutil.Process(served.service.process.pid).children(recursive=True)
+    return {child.pid for child in children if "--worker-id" in child.cmdline()}
+
+
+def written(ledger: Ledger) -> list[int]:
+    """How much there is of everything that a commit or an event writes."""
+    with ledger.reading() as connection:
+        return [
+            int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+            for table in (OFFERS, HOLDS, EVENTS, AUDIT, IDEMPOTENCY)
+        ]
+
+
+def asked_meanwhile(served: Served, lead_id: str, decision_id: str, offer_id: str) -> dict[str, httpx.Response]:
+    """One of each kind, at once: what writes, and what only asks."""
+    rep = {"rep_id": "nobody", "lead_id": lead_id}
+    event = {"event_id": f"event-{lead_id}", "offer_id": offer_id, "kind": "accepted", "at": "2026-03-02T09:00:00Z"}
+    account = {"account_id": f"A-{lead_id}", "name": "New", "country": "DE", "created_at": "2026-01-01T00:00:00Z"}
+    url = served.service.url
+    asks = {
+        "commit": lambda: post(served, "/recommend_reps", {"lead_id": lead_id, "commit": True}, f"commit-{lead_id}"),
+        "record": lambda: post(served, "/record", {"events": [event]}, f"record-{lead_id}"),
+        "ingest": lambda: post(served, "/ingest", {"tables": {"accounts": [account]}}, f"ingest-{lead_id}"),
+        "advice": lambda: post(served, "/recommend_reps", {"lead_id": lead_id}),
+        "score": lambda: post(served, "/score", {"pairs": [rep]}),
+        "explain": lambda: httpx.get(f"{url}/explain/{decision_id}", timeout=120),
+        "model": lambda: httpx.get(f"{url}/model", timeout=120),
+        "ready": lambda: httpx.get(f"{url}/readyz", timeout=120),
+    }
+    with ThreadPoolExecutor(len(asks)) as pool:
+        made = {name: pool.submit(ask) for name, ask in asks.items()}
+        return {name: one.result() for name, one in made.items()}
+
+
+@contextmanager
+def held(ledger: Ledger) -> Iterator[None]:
+    """Somebody else's transaction has written, and does not end."""
+    with ledger.writing() as connection:
+        connection.execute(update(LEDGER_CLOCK).values(seq=LEDGER_CLOCK.c.seq))
+        yield
+
+
+@contextmanager
+def full(served: Served) -> Iterator[None]:
+    """No process of the service can write to any file, its logs included."""
+    supervisor = psutil.Process(served.service.process.pid)
+    pids = [supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))]
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def refused_and_mended(served: Served, failing: Any) -> dict[str, httpx.Response]:
+    """What was answered meanwhile; every write was refused, left nothing, and is done by its retry afterwards."""
+    lead_id = free_lead(served)
+    made = post(served, "/recommend_reps", {"lead_id": lead_id, "commit": True}, f"before-{lead_id}").json()
+    decision_id, offer_id = made["decision_id"], made["items"][0]["offer_id"]
+    lead_id = free_lead(served)
+    before = written(served.ledger)
+    workers = workers_of(served)
+    with failing:
+        said = asked_meanwhile(served, lead_id, decision_id, offer_id)
+    for name in ("commit", "record", "ingest"):
+        assert (said[name].status_code, said[name].json()["error"]["code"]) == (503, "ledger_unavailable"), name
+        assert int(said[name].headers["retry-after"]) >= 1
+    assert {name: said[name].status_code for name in ("advice", "explain", "model", "ready")} == dict.fromkeys(
+        ("advice", "explain", "model", "ready"), 200
+    )
+    assert said["score"].json()["error"]["code"] == "rep_unknown"  # it was computed
+    assert said["advice"].json()["items"]
+    assert written(served.ledger) == before
+    again = asked_meanwhile(served, lead_id, decision_id, offer_id)
+    assert {name: again[name].status_code for name in ("commit", "record", "ingest", "advice")} == dict.fromkeys(
+        ("commit", "record", "ingest", "advice"), 200
+    )
+    assert again["commit"].json()["items"][0]["offer_id"]
+    assert again["record"].json()["results"][0]["result"] == "applied"
+    with served.ledger.reading() as connection:
+        assert verify(connection) is None
+        if served.ledger.journal:
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalars().all() == ["ok"]
+    assert workers_of(served) == workers
+    return said
+
+
+def test_a_ledger_that_somebody_holds_refuses_writes_after_a_while_and_nothing_else(served: Served) -> None:
+    said = refused_and_mended(served, held(served.ledger))
+    # SQLite lets nobody else write; on PostgreSQL only writers that count the clock up wait for each other.
+    assert said["advice"].json()["advice_only"] is (served.ledger.journal is not None)
+
+
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+def test_a_disk_that_takes_no_more_refuses_writes_and_nothing_else(served: Served) -> None:
+    said = refused_and_mended(served, full(served))
+    assert said["advice"].json()["advice_only"] is True
+    assert said["advice"].json()["decision_id"] is None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill_up(ledger: Ledger) -> int:
+    """Commit until it is refused; how many were committed."""
+    done = 0
+
+    def on_and_on() -> None:
+        nonlocal done
+        while True:
+            offer(ledger, f"L-{uuid.uuid4().hex}", early=False)
+            done += 1
+
+    with pytest.raises(LedgerError) as refused:
+        on_and_on()
+    assert (refused.value.code, refused.value.status) == ("ledger_unavailable", 503)
+    return done
+
+
+def test_a_full_disk_loses_nothing_and_takes_writes_again_when_there_is_room(small_disk: Path) -> None:
+    ledger = Ledger.open(f"sqlite:///{small_disk / 'ledger.db'}", small_disk)
+    furnish(ledger)
+    before = written(ledger)[0]
+    done = fill_up(ledger)
+    assert done > 0
+    assert fill_up(ledger) <= 1  # what the first left free
+    count = written(ledger)[0]
+    with ledger.reading() as connection:
+        assert verify(connection) is None
+        assert connection.exec_driver_sql("PRAGMA quick_check").scalars().all() == ["ok"]
+    assert count >= before + done
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    for _ in range(50):
+        offer(ledger, f"L-{uuid.uuid4().hex}", early=False)
+    assert written(ledger)[0] == count + 50
+    with ledger.reading() as connection:
+        assert verify(connection) is None
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalars().all() == ["ok"]
+    ledger.close()
