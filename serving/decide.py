@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: How often an answer is made anew because others were quicker; each time at least one candidate fewer is left.
 TRIES: Final = 20
+#: How long an answer that commits nothing waits to be written down, before it goes out as advice: many of them would
+#: hold up all questions of a worker as long as somebody holds the ledger.
+NOTING_SECONDS: Final = 1.0
 
 
 class Busy(CallsheetError):
@@ -182,7 +185,7 @@ class Decider:
         answer = asked.answer(decided, k, reasons=reasons)
         made = self._decision(route, decided, answer, actor, asked.recommender.seq, new_id())
         try:
-            with self.ledger.writing() as connection:
+            with self.ledger.writing(seconds=NOTING_SECONDS) as connection:
                 made.write(connection)
         except LedgerError as error:
             log.warning("A decision could not be written, so the answer is advice: %s", error)

@@ -17,7 +17,7 @@ from features.eligibility import RULES
 from features.errors import InputError
 from models.assignment import greedy
 from serving.actor import Actor
-from serving.decide import Decided, Decider
+from serving.decide import NOTING_SECONDS, Decided, Decider
 from serving.instants import micros
 from serving.ledger import LedgerError
 from serving.ledger.audit import record
@@ -202,7 +202,7 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
     if once is None:
         answer, decision = _answered(decider, found, week, found.assignments(), found.because, actor, dry_run=True)
         try:
-            with decider.ledger.writing() as connection:
+            with decider.ledger.writing(seconds=NOTING_SECONDS) as connection:
                 decision.write(connection)
         except (LedgerError, SQLAlchemyError):
             return Decided(answer | {"decision_id": None, "advice_only": True})

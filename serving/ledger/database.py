@@ -108,8 +108,14 @@ class Ledger:
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
             # A transaction that reads first and writes later cannot wait for its lock, so a writer takes it at once.
-            writes = connection.get_execution_options().get("writes", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            options = connection.get_execution_options()
+            if "seconds" in options:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(options['seconds'] * 1000)}")
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
+            finally:
+                if "seconds" in options:  # whoever has this connection next waits as long as everybody
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
         return engine
 
@@ -123,11 +129,17 @@ class Ledger:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that commits at the end of the block, or not at all when it raises. Raises LedgerError."""
+    def writing(self, *, seconds: float = BUSY_SECONDS) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block, or not at all when it raises. Raises LedgerError.
+
+        seconds   how long to wait for another writer at most
+        """
+        told = {} if seconds == BUSY_SECONDS else {"seconds": seconds}
         with _reported(), self.engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
+            writer = connection.execution_options(writes=True, **told)
             with writer.begin():
+                if told and self.journal is None:
+                    writer.exec_driver_sql(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
                 yield writer
 
     def upgrade(self) -> tuple[str | None, str]:

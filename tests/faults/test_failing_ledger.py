@@ -7,7 +7,7 @@ import resource
 import subprocess
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def written(ledger: Ledger) -> list[int]:
 
 
 def asked_meanwhile(served: Served, lead_id: str, decision_id: str, offer_id: str) -> dict[str, httpx.Response]:
-    """One of each kind, at once: what writes, and what only asks."""
+    """One of each kind, at once: what writes, and what only asks; in the order in which they were answered."""
     rep = {"rep_id": "nobody", "lead_id": lead_id}
     event = {"event_id": f"event-{lead_id}", "offer_id": offer_id, "kind": "accepted", "at": "2026-03-02T09:00:00Z"}
     account = {"account_id": f"A-{lead_id}", "name": "New", "country": "DE", "created_at": "2026-01-01T00:00:00Z"}
@@ -74,8 +74,8 @@ def asked_meanwhile(served: Served, lead_id: str, decision_id: str, offer_id: st
         "ready": lambda: httpx.get(f"{url}/readyz", timeout=120),
     }
     with ThreadPoolExecutor(len(asks)) as pool:
-        made = {name: pool.submit(ask) for name, ask in asks.items()}
-        return {name: one.result() for name, one in made.items()}
+        made = {pool.submit(ask): name for name, ask in asks.items()}
+        return {made[one]: one.result() for one in as_completed(made)}
 
 
 @contextmanager
@@ -135,6 +135,7 @@ def refused_and_mended(served: Served, failing: Any) -> dict[str, httpx.Response
 
 def test_a_ledger_that_somebody_holds_refuses_writes_after_a_while_and_nothing_else(served: Served) -> None:
     said = refused_and_mended(served, held(served.ledger))
+    assert set(list(said)[:5]) == {"advice", "score", "explain", "model", "ready"}  # no question waits like a write
     # SQLite lets nobody else write; on PostgreSQL only writers that count the clock up wait for each other.
     assert said["advice"].json()["advice_only"] is (served.ledger.journal is not None)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from features.schema import TABLES
 from serving.ledger import Ledger, LedgerError, database
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
+from serving.ledger.tables import LEDGER_CLOCK
 
 AT = datetime(2026, 3, 2, 9, 0, 0, 123, tzinfo=UTC)
 
@@ -83,6 +84,26 @@ def test_a_writer_waits_for_another_so_long_and_no_longer(
     write()
     with ledger.reading() as connection:
         assert changed_since(connection, 0).rows == {"touches": [("T2",), ("T1",)]}
+    other.close()
+
+
+def test_who_cannot_wait_gives_up_and_leaves_the_others_their_patience(ledger: Ledger, url: str) -> None:
+    other = Ledger(url)
+
+    def hasty() -> None:
+        with other.writing(seconds=0.1) as connection:
+            connection.execute(update(LEDGER_CLOCK).values(seq=7))
+
+    with changing(ledger) as first:
+        first.touch("touches", ["T1"])
+        with pytest.raises(LedgerError):
+            hasty()
+    with other.reading() as connection:
+        asked = "PRAGMA busy_timeout" if other.journal else "SHOW lock_timeout"
+        assert connection.exec_driver_sql(asked).scalar() in (database.BUSY_SECONDS * 1000, f"{database.BUSY_SECONDS}s")
+    hasty()
+    with ledger.reading() as connection:
+        assert seq_of(connection) == 7
     other.close()
 
 
