@@ -1,0 +1,120 @@
+"""Twenty swaps of the model under ten thousand questions: none fails, and none is answered by two models at once."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from features.catalogue import FEATURE_VERSION
+from models import store
+from models.product import Product
+from serving.ledger import Ledger
+from serving.ledger.releases import Released, Releases
+from tests.serving.conftest import Crm, Service
+from tests.serving.live.test_workers import (
+    Loop,
+    beside,
+    every_worker,
+    golden,
+    home,
+    models,
+    promote,
+    service,
+    third,
+    until,
+)  # fmt: skip
+
+__all__ = ["beside", "home", "models", "service", "third"]  # a service of two workers, and what it may swap
+
+pytestmark = pytest.mark.faults
+
+SWAPS, QUESTIONS, CALLERS = 20, 10_000, 3
+
+
+def workers(service: Service) -> dict[int, int]:
+    """The processes that answer: pid -> resident bytes."""
+    children = psutil.Process(service.process.pid).children(recursive=True)
+    return {child.pid: child.memory_info().rss for child in children if "--worker-id" in child.cmdline()}
+
+
+@dataclass
+class Swapping:
+    """Swaps models in turn: one is promoted, then rolled back."""
+
+    service: Service
+    beside: str
+    crm: Crm
+    models: dict[str, Product]
+    done: int = 0
+
+    def swap(self) -> None:
+        """The next one, until every worker answers by it."""
+        version = "23"[(self.done + 1) % 2]
+        if version == "3":
+            promote(self.beside, self.crm, self.models, "3")
+        else:
+            ledger = Ledger(self.beside)
+            now = Releases(ledger).current()
+            assert now is not None
+            Releases(ledger).rollback(seen=now.revision, reason="for the test")
+            ledger.close()
+        until(lambda: every_worker(self.service, "/model", None, lambda said: said["model_version"] == version), 120)
+        self.done += 1
+
+
+def test_no_question_fails_and_no_answer_mixes_models(
+    service: Service, beside: str, crm: Crm, models: dict[str, Product]
+) -> None:
+    body, scores = golden(crm, beside, models)
+    loops = [Loop(service.url, body) for _ in range(CALLERS)]
+    swapping, early = Swapping(service, beside, crm, models), workers(service)
+    with ThreadPoolExecutor(CALLERS) as pool:
+        asking = [pool.submit(loop.run) for loop in loops]
+        try:
+            while swapping.done < SWAPS:
+                swapping.swap()
+                if swapping.done == 2:
+                    early = workers(service)
+            until(lambda: sum(len(loop.said) for loop in loops) >= QUESTIONS, 600)
+        finally:
+            for loop in loops:
+                loop.stop.set()
+        for one in asking:
+            one.result()
+    late = workers(service)
+    assert not [failure for loop in loops for failure in loop.failed]
+    answers = [answer for loop in loops for answer in loop.said]
+    assert len(answers) >= QUESTIONS
+    assert {(version, rung) for version, rung, _ in answers} == {("2", "champion"), ("3", "champion")}
+    assert not [version for version, _, said in answers if said != scores[str(version)]]
+    assert set(late) == set(early)
+    growth = max(late[pid] / early[pid] for pid in late)
+    print(f"{SWAPS} swaps, {len(answers)} answers: 0 failed, 0 mixed; resident memory at most x {growth:.2f}")
+    assert growth < 1.5
+
+
+def test_a_model_that_kills_its_reader_leaves_every_worker_as_it_was(
+    service: Service, beside: str, home: Path, crm: Crm, models: dict[str, Product]
+) -> None:
+    """Released with a hash that is right, so that only the trial stands between it and the workers."""
+    files = dict(models["2"].files)
+    files["accept.txt"] = re.sub(rb"num_leaves=\d+", b"num_leaves=999999", files["accept.txt"])
+    forged = store.content_hash(files)
+    store.write(files, home / "models" / forged)
+    before = workers(service)
+    ledger = Ledger(beside)
+    now = Releases(ledger).current()
+    assert now is not None
+    fatal = Released("4", forged, FEATURE_VERSION, crm.config.market_fingerprint)
+    revision = Releases(ledger).promote(fatal, seen=now.revision, reason="for the test").revision
+    until(lambda: every_worker(service, "/model", None, lambda said: said["revision"] == revision), 120)
+    assert every_worker(service, "/model", None, lambda said: "failed its trial" in said["degraded_reason"])
+    assert set(workers(service)) == set(before)
+    Releases(ledger).rollback(seen=revision, reason="back to the good one")
+    ledger.close()
+    until(lambda: every_worker(service, "/model", None, lambda said: not said["degraded"]), 120)
