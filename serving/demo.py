@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,11 @@ class Demo:
         return code
 
     def _ask(self, screen: Console) -> None:
-        """Start the service, ask it as a routing system would, and stop it."""
+        """Put the CRM on record, ask the service as a routing system would, and commit an offer."""
         from features.config import load_config
         from features.snapshot import read_snapshot
 
+        self._step(screen, "Put the CRM on record", "load", *self.common)
         snapshot = read_snapshot(str(self.crm), config=load_config(self.crm / "callsheet.yaml"))
         names = Names.of(snapshot.tables)
         with self._service(screen) as url:
@@ -102,20 +104,34 @@ class Demo:
                 sheet = _post(url, "recommend_leads", {"rep_id": rep, "k": 5, "reasons": True})
                 if sheet["items"]:
                     break
-            lead = sheet["items"][0]["lead_id"] if sheet["items"] else min(names.leads)
-            asked = {"lead_id": lead, "k": 5, "reasons": True}
-            reps = _post(url, "recommend_reps", asked)
-            _heading(screen, "Who should get this lead?", f"POST /recommend_reps {json.dumps(asked)}")
-            show_answer(reps, names, screen)
             asked = {"rep_id": sheet.get("rep_id"), "k": 5, "reasons": True}
             _heading(screen, "What should this rep do now?", f"POST /recommend_leads {json.dumps(asked)}")
             show_answer(sheet, names, screen)
+            free = [item["lead_id"] for item in sheet["items"] if item["offer_id"] is None]
+            made = self._commit(screen, url, free[0] if free else min(names.leads), names)
+        if made["decision_id"]:
+            self._step(screen, "Why, a week or a year later?", "explain", made["decision_id"], *self.common[2:])
+
+    def _commit(self, screen: Console, url: str, lead_id: str, names: Names) -> dict[str, Any]:
+        """Offer a lead to its best rep, and report that he takes it."""
+        asked = {"lead_id": lead_id, "k": 5, "reasons": True, "commit": True}
+        _heading(screen, "Who should get this lead? Offer it", f"POST /recommend_reps {json.dumps(asked)}")
+        made = _post(url, "recommend_reps", asked, key="demo-offer")
+        show_answer(made, names, screen)
+        offered = [item["offer_id"] for item in made["items"] if item["offer_id"]]
+        if offered:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            event = {"event_id": "demo-1", "offer_id": offered[0], "kind": "accepted", "at": now}
+            _heading(screen, "The rep takes it", f"POST /record {json.dumps({'events': [event]})}")
+            told = _post(url, "record", {"events": [event]}, key="demo-answer")
+            screen.print(Text(f"{event['event_id']}: {told['results'][0]['result']}"))
+        return made
 
     @contextmanager
     def _service(self, screen: Console) -> Iterator[str]:
         """The service on a free port of loopback, ready; stopped by its process id on the way out."""
         port = _free_port()
-        args = ["serve", *self.common, "--host", "127.0.0.1", "--port", str(port)]
+        args = ["serve", *self.common[2:], "--host", "127.0.0.1", "--port", str(port)]
         _heading(screen, "Serve it", "$ " + shlex.join(["callsheet", *args]))
         log = self.folder / "serve.log"
         with log.open("wb") as out:
@@ -132,13 +148,14 @@ class Demo:
             screen.print(Text("The service has stopped.", style="dim"))
 
     def _next(self, screen: Console, released: bool, seconds: float) -> None:
-        where = shlex.join(self.common)
+        where = shlex.join(self.common[2:])
         home = shlex.join(self.common[4:])
         screen.print(Text(f"\nThat was the whole line, in {seconds:.0f} s. What to do next", style="bold"))
         for what, command in (
             ("read what the training found, as one page", f"callsheet report {home}"),
             ("look at the runs as an analyst would", f"callsheet ui {home}"),
             ("serve it again and ask from elsewhere", f"callsheet serve {where}"),
+            ("give the week's open leads to the reps", f"callsheet plan {where}"),
             ("what serves now" if released else "why the rules serve", f"callsheet models {home}"),
             ("begin with your own CRM", "callsheet init --data DIR   # then check, audit, train, promote, serve"),
         ):
@@ -174,10 +191,10 @@ def _ready(url: str, service: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _post(url: str, route: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"{url}/{route}", data=json.dumps(body).encode(), headers={"content-type": "application/json"}
-    )
+def _post(url: str, route: str, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    """Ask a route; what is written takes a key, by which a retry gets the same answer."""
+    headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
+    request = urllib.request.Request(f"{url}/{route}", data=json.dumps(body).encode(), headers=headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         read: dict[str, Any] = json.loads(answer.read())
         return read
