@@ -229,7 +229,7 @@ def test_a_service_on_postgresql_meets_what_is_written_beside_it(
     fill(ledger, crm)
     lead = crm.snapshot.tables["leads"].iloc[-1]
     told = {"lead_id": "beside", "contact_id": lead["contact_id"], "solution": lead["solution"]}
-    with running(crm, tmp_path, "--db", url, ledger=True) as service:
+    with running(crm.folder, crm.config_path, tmp_path, "--db", url, ledger=True) as service:
         assert every_worker(service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "error" in said)
         write(url, "leads", told | {"created_at": datetime.now(UTC) - timedelta(minutes=1)})
         until(lambda: every_worker(service, "/recommend_reps", {"lead_id": "beside"}, lambda said: "items" in said))
