@@ -45,7 +45,8 @@ def jwks(**keys: Any) -> str:
 def token(key: Any = RSA, kid: str | None = "r", alg: str = "RS256", **claims: Any) -> str:
     """A token in which everything holds but what is given; a claim that is ... is left out."""
     held = {
-        "iss": ISSUER, "aud": AUDIENCE, "sub": "router-7", "scope": "route read openid", "exp": NOW + 36_000, "iat": NOW,
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "router-7", "scope": "route read openid", "exp": NOW + 36_000,
+        "iat": NOW,
     } | claims  # fmt: skip
     headers = {"kid": kid} if kid is not None else {}
     return jwt.encode({k: v for k, v in held.items() if v is not ...}, key, algorithm=alg, headers=headers)
