@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,10 @@ from tests.serving.ledger.small import furnish
 KILLED = 0.05, 0.3
 
 
+def kill_9(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
 @dataclass
 class Writers:
     """The process that forks writers, and the ids that they said: kind -> ids."""
@@ -35,7 +39,7 @@ class Writers:
     process: subprocess.Popen[str]
     random: random.Random = field(default_factory=lambda: random.Random(8))
 
-    def killed(self, how: str = "") -> dict[str, set[str]]:
+    def killed(self, how: str = "", kill: Callable[[int], None] = kill_9) -> dict[str, set[str]]:
         """Let one write, kill it at some instant, and return what it said until then."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{how}\n")
@@ -45,7 +49,7 @@ class Writers:
         kind, one = self._line()
         said[kind].add(one)
         time.sleep(self.random.uniform(*KILLED))
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
         while (words := self._line()) != ["over"]:
             said[words[0]].add(words[1])
         return said
