@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from serving.ledger.audit import verify
 from serving.ledger.change import changing, seq_of
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.offers import week_of
-from serving.ledger.tables import DECISIONS, HOLDS, LEDGER_CLOCK
+from serving.ledger.tables import DECISIONS, HOLDS, JOURNAL, LEDGER_CLOCK
 from tests.faults.conftest import Served
 
 CALLERS = 64
@@ -56,12 +57,33 @@ def reject(client: httpx.Client, offer_id: str, name: str) -> int:
     return client.post("/record", json={"events": [event]}, headers={"Idempotency-Key": event_id}).status_code
 
 
+def most_at_once(ledger: Ledger, column: str, known: set[str]) -> Counter[str]:
+    """Of the offers that the race made, how many of a lead or a rep ever held at once, in the order of the commits."""
+    with ledger.reading() as connection:
+        made = connection.execute(select(OFFERS).where(OFFERS.c.offer_id.not_in(known))).all()
+        touched: dict[str, list[int]] = {}
+        for row in connection.execute(select(JOURNAL).where(JOURNAL.c.table_name == "offers").order_by(JOURNAL.c.seq)):
+            touched.setdefault(json.loads(row.row_id or "[null]")[0], []).append(row.seq)
+    steps = []
+    for row in made:
+        given, *answered = touched[row.offer_id]
+        steps.append((given, 1, getattr(row, column)))
+        steps += [(answered[0], -1, getattr(row, column))] if row.answer == "rejected" else []
+    now, most = Counter[str](), Counter[str]()
+    for _, step, one in sorted(steps):
+        now[one] += step
+        most[one] = max(most[one], now[one])
+    return most
+
+
 @pytest.mark.parametrize("requests", [320, pytest.param(10_000, marks=pytest.mark.faults)])
 def test_no_lead_is_given_twice_and_no_rep_too_many(served: Served, requests: int) -> None:
     """Shown to fail where an offer does not ask for the room, and where it does not ask who holds the lead."""
     reps = limit(served.ledger)
     leads = leads_of(served)
     before = Counter(row.rep_id for row in this_week(served.ledger))
+    with served.ledger.reading() as connection:
+        known = set(connection.execute(select(OFFERS.c.offer_id)).scalars())
 
     def call(caller: int) -> Counter[int]:
         said, rng = Counter[int](), random.Random(caller)
@@ -93,6 +115,8 @@ def test_no_lead_is_given_twice_and_no_rep_too_many(served: Served, requests: in
     assert max(Counter(row.lead_id for row in rows).values()) == 1
     assert {row.lead_id: row.offer_id for row in made}.items() <= held.items()
     assert {row.decision_id for row in made} <= decided
+    assert max(most_at_once(served.ledger, "lead_id", known).values()) == 1
+    assert max(most_at_once(served.ledger, "rep_id", known).values()) == ROOM
     over = {rep: load for rep, load in loads.items() if load > max(ROOM, before[rep])}
     assert not over
     full = sum(load == ROOM for load in loads.values())
