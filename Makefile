@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Test processes side by side; each computes with one thread, so that they do not fight for the cores.
-JOBS   ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
+# Test processes side by side, each with one thread: one more than there are cores, for many of them wait for a service.
+JOBS   ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 7 ] && n=7; echo $$((n + 1)))
 # Options of the three commands that start something: `make demo DEMO='--accounts 300'`.
 DEMO   ?=
 SERVE  ?=
