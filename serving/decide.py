@@ -16,6 +16,7 @@ from features.config import Config
 from features.errors import CallsheetError
 from features.schema import TABLES
 from serving.actor import Actor
+from serving.decided import Decided, replayed
 from serving.inline import AlreadyStored
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import record
@@ -23,7 +24,7 @@ from serving.ledger.change import Change, changing
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import Decision, decision, new_id
 from serving.ledger.erase import refuse_erased
-from serving.ledger.idempotency import Once, keep, stored
+from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk, open_offers
 from serving.policy import Mixed, Name, held_out, mixed
 from serving.ranking import Ranking
@@ -102,14 +103,6 @@ Settle = Callable[[Desk, Asked, Ranking], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Decided:
-    """An answer; replayed: it was committed before, under the same key."""
-
-    answer: Answer
-    replayed: bool = False
-
-
-@dataclass(frozen=True)
 class Decider:
     """Answers on a ledger: every answer is a decision that is written down.
 
@@ -184,21 +177,25 @@ class Decider:
         decided = asked.mixed({}, None)
         answer = asked.answer(decided, k, reasons=reasons)
         made = self._decision(route, decided, answer, actor, asked.recommender.seq, new_id())
+        return Decided(answer | self.noted(made))
+
+    def noted(self, made: Decision) -> Answer:
+        """Write a decision down that commits nothing, and say in the fields of its answer whether that was possible."""
         try:
             with self.ledger.writing(seconds=NOTING_SECONDS) as connection:
                 made.write(connection)
         except LedgerError as error:
             log.warning("A decision could not be written, so the answer is advice: %s", error)
-            return Decided(answer)
-        return Decided(answer | {"decision_id": made.decision_id, "advice_only": False})
+            return {"decision_id": None, "advice_only": True}
+        return {"decision_id": made.decision_id, "advice_only": False}
 
     def _commit(
         self, route: str, rank: Rank, settle: Settle, k: int, actor: Actor, reasons: bool, once: Once
     ) -> Decided:  # fmt: skip
         """Answer, and commit the offers with the decision; made anew as often as others were quicker."""
         with self.ledger.reading() as connection:
-            if before := stored(connection, once):
-                return Decided(json.loads(before.body), replayed=True)
+            if before := replayed(connection, once):
+                return before
         lost: dict[str, str] = {}
         for _ in range(TRIES):
             asked = rank(self.now())
@@ -208,9 +205,8 @@ class Decider:
             made = self._decision(route, decided, answer, actor, asked.recommender.seq, decision_id)
             try:
                 with changing(self.ledger, self.clock()) as change:
-                    before = stored(change.connection, once)
-                    if before is not None:
-                        return Decided(json.loads(before.body), replayed=True)
+                    if before := replayed(change.connection, once):
+                        return before
                     said = self._offered(change, settle, asked, decided, answer, made)
                     keep(change, once, 200, json.dumps(said, ensure_ascii=False))
                     record(change, actor.name, "offer", made.decision_id, _told(route, asked, said))

@@ -12,12 +12,12 @@ from typing import Any
 from features.config import Config
 from features.errors import CallsheetError
 from serving.actor import Actor
-from serving.decide import Decided
+from serving.decided import Decided, replayed
 from serving.ledger import Ledger, audit
 from serving.ledger.change import changing
 from serving.ledger.erase import erase
 from serving.ledger.events import join_parked
-from serving.ledger.idempotency import Once, keep, stored
+from serving.ledger.idempotency import Once, keep
 from serving.ledger.ingest import ingest
 from serving.ledger.noted import note
 from serving.ledger.scrub import scrub
@@ -46,9 +46,8 @@ class Doors:
         Raises RowsInvalid, OfferMadeHere, LeadHeld, ContactErased, KeyRefused, LedgerError
         """
         with changing(self.ledger) as change:
-            before = stored(change.connection, once) if once is not None else None
-            if before is not None:
-                return Decided(json.loads(before.body), replayed=True)
+            if before := replayed(change.connection, once):
+                return before
             done = ingest(change, tables)
             if "offers" in tables:
                 join_parked(change, self.config)

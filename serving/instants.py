@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
+
+from features.errors import InputError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,3 +20,14 @@ def iso(micros: int) -> str:
 def micros(at: datetime) -> int:
     """An instant with a zone as microseconds since the epoch."""
     return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def monday_of(week: str, field: str) -> date:
+    """The first day of an ISO week such as 2026-W10. Raises InputError about `field` for what is none."""
+    found = re.fullmatch(r"(\d{4})-W(\d{2})", week)
+    try:
+        if found:
+            return date.fromisocalendar(int(found[1]), int(found[2]), 1)
+    except ValueError:
+        pass
+    raise InputError(f"{week!r} is no ISO week; write it as 2026-W10.", field=field)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy.exc import SQLAlchemyError
 
 from features.eligibility import RULES
 from features.errors import InputError
 from models.assignment import greedy
 from serving.actor import Actor
-from serving.decide import NOTING_SECONDS, Decided, Decider
-from serving.instants import micros
-from serving.ledger import LedgerError
+from serving.decide import Decider
+from serving.decided import Decided, replayed
+from serving.instants import micros, monday_of
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.decisions import Decision, inputs_hash, numbers, row_of
-from serving.ledger.idempotency import Once, keep, stored
+from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk
 from serving.ranking import Order
 from serving.recommend import Answer, Recommender
@@ -59,13 +57,7 @@ def week_instant(week: str, now: int, *, commit: bool) -> int:
 
     Raises InputError for no week, a week that is over, and a coming one that is to be committed
     """
-    found = re.fullmatch(r"(\d{4})-W(\d{2})", week)
-    try:
-        first = date.fromisocalendar(int(found[1]), int(found[2]), 1) if found else None
-    except ValueError:
-        first = None
-    if first is None:
-        raise InputError(f"{week!r} is no ISO week; write it as 2026-W10.", field="week")
+    first = monday_of(week, "week")
     today = datetime.fromtimestamp(now / 1e6, UTC).date()
     this = today - timedelta(days=today.weekday())
     if first < this:
@@ -196,31 +188,28 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
     """
     if once is not None:
         with decider.ledger.reading() as connection:
-            if before := stored(connection, once):
-                return Decided(json.loads(before.body), replayed=True)
+            if before := replayed(connection, once):
+                return before
     found = made(decider.now(), week, commit=once is not None)
+    answer, decision = _answered(decider, found, week, actor, dry_run=once is None)
     if once is None:
-        answer, decision = _answered(decider, found, week, found.assignments(), found.because, actor, dry_run=True)
-        try:
-            with decider.ledger.writing(seconds=NOTING_SECONDS) as connection:
-                decision.write(connection)
-        except (LedgerError, SQLAlchemyError):
-            return Decided(answer | {"decision_id": None, "advice_only": True})
-        return Decided(answer)
+        return Decided(answer | decider.noted(decision))
     with changing(decider.ledger, decider.clock()) as change:
-        if before := stored(change.connection, once):
-            return Decided(json.loads(before.body), replayed=True)
-        answer = _committed(decider, change, found, week, actor)
+        if before := replayed(change.connection, once):
+            return before
+        answer = _committed(decider, change, found, answer, decision, actor)
         keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
     return Decided(answer)
 
 
-def _committed(decider: Decider, change: Change, found: Plan, week: str, actor: Actor) -> Answer:
+def _committed(
+    decider: Decider, change: Change, found: Plan, answer: Answer, decision: Decision, actor: Actor
+) -> Answer:  # fmt: skip
+    """Offer what still holds, and write the decision: in the transaction of `change`."""
     desk = Desk(change, decider.config.timezone or "UTC")
     because = {lead: dict(why) for lead, why in found.because.items()}
-    answer, decision = _answered(decider, found, week, [], because, actor, dry_run=False)
     offered = []
-    for line in found.assignments():
+    for line in answer["assignments"]:
         lead_id, rep_id = line["lead_id"], line["rep_id"]
         rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
         if rule is None:
@@ -231,11 +220,12 @@ def _committed(decider: Decider, change: Change, found: Plan, week: str, actor: 
             offered.append(line | {"offer_id": offer_id})
         elif rule not in ("lead_taken", "lead_closed"):
             because[lead_id] = {rule: 1}
-    answer |= {"assignments": offered, "unplaced": _unplaced(because)}
-    Decision(decision.row, {**decision.detail, "items": offered}).write(change.connection)
+    decision.saying({"items": offered}).write(change.connection)
     told = {line["lead_id"]: line["offer_id"] for line in offered}
-    record(change, actor.name, "plan", decision.decision_id, {"week": week, "offers": told, "unplaced": len(because)})
-    return answer
+    payload = {"week": answer["week"], "offers": told, "unplaced": len(because)}
+    record(change, actor.name, "plan", decision.decision_id, payload)
+    done = {"decision_id": decision.decision_id, "advice_only": False}
+    return answer | done | {"assignments": offered, "unplaced": _unplaced(because)}
 
 
 def _unplaced(because: Mapping[str, Mapping[str, int]]) -> list[Answer]:
@@ -243,16 +233,16 @@ def _unplaced(because: Mapping[str, Mapping[str, int]]) -> list[Answer]:
 
 
 def _answered(
-    decider: Decider, found: Plan, week: str, assignments: list[Answer], because: Mapping[str, Mapping[str, int]],
-    actor: Actor, *, dry_run: bool,
+    decider: Decider, found: Plan, week: str, actor: Actor, *, dry_run: bool
 ) -> tuple[Answer, Decision]:  # fmt: skip
-    """The answer, and the decision that keeps it."""
+    """The answer, and the decision that keeps it; made before any transaction, for it asks the model."""
     refused: Counter[str] = Counter()
-    for why in because.values():
+    for why in found.because.values():
         refused.update(why)
+    assignments = found.assignments()
     answer = found.recommender.said(found.order, found.now) | {
         "week": week, "dry_run": dry_run, "candidates": found.candidates, "assignments": assignments,
-        "unplaced": _unplaced(because), "room": found.left(),
+        "unplaced": _unplaced(found.because), "room": found.left(),
     }  # fmt: skip
     product = found.order.product
     content_hash = product.content_hash if product is not None else None
@@ -263,5 +253,4 @@ def _answered(
         seq=found.recommender.seq or 0, config=decider.config.fingerprint, now=found.now, content_hash=content_hash,
         inputs_hash=inputs_hash(found.now, ids, None),
     )  # fmt: skip
-    decision = Decision(row, found.detail() | {"items": assignments})
-    return answer | {"decision_id": decision.decision_id, "advice_only": False}, decision
+    return answer, Decision(row, found.detail() | {"items": assignments})

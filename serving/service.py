@@ -22,7 +22,7 @@ from serving import logs, metrics
 from serving.body import checked_query
 from serving.credentials import Keys
 from serving.crowd import Quota
-from serving.decide import Decided
+from serving.decided import Decided
 from serving.doors import Doors
 from serving.due import lines
 from serving.edge import PASSED, App, Edge, broken, refused

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from features.errors import InputError, UnknownId
-from serving.instants import iso, micros
+from features.errors import UnknownId
+from serving.instants import iso, micros, monday_of
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.offers import HOLDING, week_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS
@@ -56,14 +55,8 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
 def _span(week: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:
     if week is None:
         return week_of(now, zone)
-    found = re.fullmatch(r"(\d{4})-W(\d{2})", week)
-    try:
-        thursday = date.fromisocalendar(int(found[1]), int(found[2]), 4) if found else None
-    except ValueError:
-        thursday = None
-    if thursday is None:
-        raise InputError(f"{week!r} is no ISO week; write it as 2026-W10.", field="--week")
-    return week_of(datetime(thursday.year, thursday.month, thursday.day, 12, tzinfo=UTC), zone)
+    midweek = monday_of(week, "--week") + timedelta(days=3)
+    return week_of(datetime.combine(midweek, time(12), UTC), zone)
 
 
 def _details(connection: Connection, decision_ids: list[str]) -> dict[str, Mapping[str, Any]]:

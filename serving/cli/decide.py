@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,13 +59,14 @@ def plan(
     from serving import listing
     from serving.actor import CLI
     from serving.decide import Decider
+    from serving.ledger import Ledger
     from serving.ledger.idempotency import Once
     from serving.live import ledger_book
     from serving.live.follow import utc_now
     from serving.plan import plan as planned
     from serving.start import recommender
 
-    with _ledger(db, home) as ledger:
+    with closing(Ledger.open(db, home)) as ledger:
         ready = recommender(ledger_book(ledger, settings), settings, home, db)
         ready.clock = utc_now
         decider = Decider(ledger, settings, lambda: ready)
@@ -103,7 +103,9 @@ def explain(
     if (decision is None) == (rep is None):
         raise UsageError("Name either a decision, or a rep with --rep.", field="--rep")
     settings = config_at(config)
-    with _ledger(db, home) as ledger:
+    from serving.ledger import Ledger
+
+    with closing(Ledger.open(db, home)) as ledger:
         if decision is not None:
             _explain_decision(ledger, home, decision, format)
         else:
@@ -161,14 +163,3 @@ def _words(counts: dict[str, Any]) -> str:
 def _week(now: datetime) -> str:
     year, number, _ = now.isocalendar()
     return f"{year}-W{number:02d}"
-
-
-@contextmanager
-def _ledger(db: str | None, home: Path) -> Iterator[Ledger]:
-    from serving.ledger import Ledger
-
-    opened = Ledger.open(db, home)
-    try:
-        yield opened
-    finally:
-        opened.close()

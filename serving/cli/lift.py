@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from serving.cli.options import (
     CONFIG,
@@ -15,18 +12,17 @@ from serving.cli.options import (
     Format,
     FormatOption,
     HomeOption,
+    LedgerDataOption,
+    book_of,
     config_at,
     say,
-    snapshot_of,
 )
 
 COLUMNS = ("model", "holdout", "model_mean", "holdout_mean", "lift", "low", "high", "waiting")
 
 
 def lift(
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="DIR|URL", help="Instead of the ledger.", show_default="the ledger")
-    ] = None,
+    data: LedgerDataOption = None,
     config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
     """Compare accounts under the model with the held-out ones on the rules: conversions an account, and a band.
@@ -41,20 +37,10 @@ def lift(
       callsheet lift --format json
     """
     settings = config_at(config)
-    from features.book import Book
     from serving import listing
-    from serving.ledger import Ledger
-    from serving.live import ledger_book
     from training.lift import look
 
-    if data is not None:
-        book = Book.of(snapshot_of(data, settings, None, None), settings)
-    else:
-        ledger = Ledger.open(db, home)
-        try:
-            book = ledger_book(ledger, settings)
-        finally:
-            ledger.close()
+    book = book_of(data, settings, None, None, home, db)
     seen = look(book, settings)
     listing.show([asdict(seen)], COLUMNS, format=format, title="Conversions an account")
     say(seen.sentence)

@@ -12,11 +12,12 @@ from sqlalchemy import func, select
 
 from serving.actor import LOCAL
 from serving.body import checked
+from serving.decided import Decided
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.idempotency import KeyRefused
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, EVENTS
-from serving.recording import Recorded, record_events
+from serving.recording import record_events
 from serving.wire.record import RecordAnswer, RecordAsk
 from tests.serving.ledger.small import CONFIG, furnish, hours, offer_of
 
@@ -31,7 +32,7 @@ def yes(event_id: str = "e1", offer_id: str = "F1", kind: str = "accepted", **mo
     return {"event_id": event_id, "offer_id": offer_id, "kind": kind, "at": "2026-03-02T11:00:00Z"} | more
 
 
-def send(ledger: Ledger, *events: dict[str, Any], key: str | None = "k1", actor: Any = LOCAL) -> Recorded:
+def send(ledger: Ledger, *events: dict[str, Any], key: str | None = "k1", actor: Any = LOCAL) -> Decided:
     return record_events(ledger, CONFIG, ask(*events).events, actor, key, hours(3))
 
 
