@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import socket
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,16 +64,13 @@ def check(settings: Settings, host: str, port: int) -> None:
             raise UsageError(f"Port {port} of {host} cannot be taken: {error.strerror}.", field="--port") from None
     if settings.data is not None:
         read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
-    ledger = Ledger.open(settings.db, settings.home)
-    log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
-    try:
+    with closing(Ledger.open(settings.db, settings.home)) as ledger:
+        log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
         if settings.data is None:
             with ledger.reading() as connection:
                 Crm.read(connection)
         if not address.is_loopback and config.oidc is None:
             _keyed(ledger, host)
-    finally:
-        ledger.close()
 
 
 def _keyed(ledger: Ledger, host: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,28 +24,21 @@ from serving.settings import Settings
 
 def recommender(book: Book, config: Config, home: Path, db: str | None = None) -> Recommender:
     """A recommender on what is released now. Raises LedgerError when the ledger cannot be opened."""
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         standing = climb(Releases(ledger), ModelCache(home), config)
-    finally:
-        ledger.close()
     return Recommender(book, config, standing)
 
 
 def start(settings: Settings) -> Recommender:
     """Load everything that answers from a snapshot need, the model's trial beside the data, and warm it up."""
     config = load_config(settings.config)
-    ledger = Ledger.open(settings.db, settings.home)
-    try:
-        with ThreadPoolExecutor(1) as aside:
-            climbing = aside.submit(climb, Releases(ledger), ModelCache(settings.home), config)
-            snapshot = read_snapshot(
-                str(settings.data), config=config, mapping=settings.mapping, as_of=settings.as_of
-            )  # fmt: skip
-            book = Book.of(snapshot, config)
-            made = Recommender(book, config, climbing.result())
-    finally:
-        ledger.close()
+    with closing(Ledger.open(settings.db, settings.home)) as ledger, ThreadPoolExecutor(1) as aside:
+        climbing = aside.submit(climb, Releases(ledger), ModelCache(settings.home), config)
+        snapshot = read_snapshot(
+            str(settings.data), config=config, mapping=settings.mapping, as_of=settings.as_of
+        )  # fmt: skip
+        book = Book.of(snapshot, config)
+        made = Recommender(book, config, climbing.result())
     made.warm()
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -56,11 +57,8 @@ def score(
     from serving.recommend import Recommender
 
     asked = read_pairs(pairs, settings.timezone)
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         standing, told = chosen(home, Releases(ledger), settings, model)
-    finally:
-        ledger.close()
     if told:
         say(told)
     scored = score_file(Recommender(book, settings, standing), asked, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,12 +38,8 @@ def verify(
     from serving.ledger.audit import verify as check
 
     known = _noted(noted)
-    ledger = Ledger.open(db, home)
-    try:
-        with ledger.reading() as connection:
-            tampered, last = check(connection, known), head(connection)
-    finally:
-        ledger.close()
+    with closing(Ledger.open(db, home)) as ledger, ledger.reading() as connection:
+        tampered, last = check(connection, known), head(connection)
     if tampered is not None:
         typer.echo(f"tampered: row {tampered.number}: {tampered.why}")
         raise typer.Exit(1)

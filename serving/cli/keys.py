@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,11 +123,8 @@ def rotate(
 def _ledger(db: str | None, home: HomeOption) -> Iterator[Ledger]:
     from serving.ledger import Ledger
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         yield ledger
-    finally:
-        ledger.close()
 
 
 def _until(expires: str | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,11 +85,8 @@ def _champion(home: Path, db: str | None) -> Champion | None:
 
     if db is None and not (home / "ledger.db").exists():
         return None
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         return champion(home, ledger)
-    finally:
-        ledger.close()
 
 
 def compare(
@@ -221,11 +219,8 @@ def _promote(
     from serving.present_runs import VERDICT_COLUMNS, outcome, show_verdict, verdict_rows
     from serving.promote import promote as release
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         done = release(home, ledger, settings, version=version, reason=reason, force=force, snapshot=snapshot)
-    finally:
-        ledger.close()
     if format is Format.table:
         show_verdict(done.verdict, listing.console())
     else:
@@ -250,11 +245,8 @@ def rollback(
     from serving.ledger import Ledger
     from serving.promote import rollback as back
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         release, _ = back(home, ledger, reason=reason)
-    finally:
-        ledger.close()
     typer.echo(f"Now {release.called} serve{'s' if release.model else ''} (revision {release.revision}).")
 
 
@@ -274,10 +266,7 @@ def models(
     from serving.promote import MODEL_COLUMNS
     from serving.promote import models as listed
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         rows = listed(home, ledger)
-    finally:
-        ledger.close()
     shown = MODEL_COLUMNS if format is not Format.table else MODEL_COLUMNS[:7]
     listing.show(rows, shown, format=format, empty="No model was trained or released yet: the rules serve.")

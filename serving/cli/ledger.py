@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -56,12 +56,9 @@ def load(
     from serving.ledger import Ledger
     from serving.ledger.load import load as put
 
-    ledger = Ledger.open(db, home)
-    try:
-        with _bar("load", sum(len(table) for table in known.tables.values())) as tick:
-            done = put(ledger, known, config=settings, replace=replace, tick=tick)
-    finally:
-        ledger.close()
+    rows = sum(len(table) for table in known.tables.values())
+    with closing(Ledger.open(db, home)) as ledger, _bar("load", rows) as tick:
+        done = put(ledger, known, config=settings, replace=replace, tick=tick)
     listing.show([asdict(table) for table in done.tables], LOADED, format=format)
     say(f"Change {done.seq}; {done.held:,} leads are held by an open or accepted offer.")
     if done.doubled:
@@ -97,11 +94,8 @@ def export(
     from serving.ledger import Ledger
     from serving.ledger.export import export as write
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         rows = write(ledger, out, form=format_of.value)
-    finally:
-        ledger.close()
     listing.show([{"table": name, "rows": count} for name, count in rows.items()], ("table", "rows"), format=format)
     say(f"Written to {out}.")
 
@@ -119,11 +113,8 @@ def upgrade(config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: Db
     from serving.ledger import Ledger
     from serving.ledger.database import url_in
 
-    ledger = Ledger(db or url_in(home))
-    try:
+    with closing(Ledger(db or url_in(home))) as ledger:
         found, newest = ledger.upgrade()
-    finally:
-        ledger.close()
     if found == newest:
         typer.echo(f"up to date: {newest}")
     else:
@@ -146,11 +137,8 @@ def status(
     from serving.ledger.database import url_in
     from serving.ledger.status import status as look
 
-    ledger = Ledger(db or url_in(home))
-    try:
+    with closing(Ledger(db or url_in(home))) as ledger:
         seen = look(ledger)
-    finally:
-        ledger.close()
     facts = {name: value for name, value in asdict(seen).items() if name != "rows"}
     rows = [{"what": name, "value": value} for name, value in facts.items()]
     listing.show([*rows, *_rows_of(seen.rows)], ("what", "value"), format=format)
@@ -178,12 +166,8 @@ def backup(
     from serving.ledger import Ledger
     from serving.ledger.backup import backup as write
 
-    ledger = Ledger.open(db, home)
-    try:
-        with _bar("backup", None) as tick:
-            done = write(ledger, file, tick)
-    finally:
-        ledger.close()
+    with closing(Ledger.open(db, home)) as ledger, _bar("backup", None) as tick:
+        done = write(ledger, file, tick)
     listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
     say(f"{file} is sound and holds every change up to {done.seq}.")
 
@@ -210,12 +194,8 @@ def restore(
     from serving.ledger.backup import restore as bring
 
     home.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger.open(db, home)
-    try:
-        with _bar("restore", None) as tick:
-            done = bring(ledger, file, home, settings, replace=replace, tick=tick)
-    finally:
-        ledger.close()
+    with closing(Ledger.open(db, home)) as ledger, _bar("restore", None) as tick:
+        done = bring(ledger, file, home, settings, replace=replace, tick=tick)
     listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
     say(f"The ledger is that of {file}; its changes are counted on from {done.seq}.")
 
@@ -242,12 +222,9 @@ def erase(
     from serving.doors import Doors
     from serving.ledger import Ledger
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         home.mkdir(parents=True, exist_ok=True)
         done = Doors(ledger, settings, home, lambda: None).forget(contact, CLI)
-    finally:
-        ledger.close()
     rows = [{"table": name, "rows": count} for name, count in done["rows"].items()]
     listing.show(rows, ("table", "rows"), format=format, empty="It was erased before.")
     if not done["scrubbed"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -130,11 +131,8 @@ def book_of(
     from serving.ledger import Ledger
     from serving.live import ledger_book
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         return ledger_book(ledger, config)
-    finally:
-        ledger.close()
 
 
 def snapshot_of(data: str, config: Config, mapping: Path | None, as_of: str | None) -> Snapshot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,15 +58,12 @@ def sla(
     from serving.due import lines
     from serving.ledger import Ledger
 
-    ledger = Ledger.open(db, home)
-    try:
+    with closing(Ledger.open(db, home)) as ledger:
         if apply:
             _show(_applied(ledger, settings, home), format)
             return
         with ledger.reading() as connection:
             answer = lines(connection, settings, datetime.now(UTC))
-    finally:
-        ledger.close()
     unplaced = [{"state": "unplaced"} | lead for lead in answer["unplaced"]]
     listing.show([*answer["items"], *unplaced], LISTED, format=format, empty="No offer waits for an answer.")
     breached = sum(item["state"] != "open" for item in answer["items"])

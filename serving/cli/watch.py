@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -60,13 +61,10 @@ def monitor(
 
     try:
         known = snapshot_of(data, settings, mapping, as_of)
-        ledger = Ledger.open(db, home)
-        try:
+        with closing(Ledger.open(db, home)) as ledger:
             looked = look(
                 known, settings, home, ledger, window=span, version=model, asked=as_of is not None, out=out, source=data
             )
-        finally:
-            ledger.close()
     except (TableError, NotEnoughData) as error:
         if format is Format.table:
             typer.echo(f"refused: {error}")
