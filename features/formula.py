@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +13,7 @@ from features.schema import TABLES, Kind
 #: What makes a spreadsheet take a cell for a formula, or for more than one cell, when it stands first.
 FIRST = "=+\\-@\t\r\n"
 TEXTS = (Kind.ID, Kind.TEXT, Kind.LIST)
+_RUN = re.compile(f"'*[{FIRST}]")
 
 
 def mark(values: pa.Array) -> pa.Array:
@@ -19,6 +22,11 @@ def mark(values: pa.Array) -> pa.Array:
     Numbers are not text: -5 in a column of numbers stays -5.
     """
     return pc.replace_substring_regex(values, f"^('*[{FIRST}])", r"'\1")
+
+
+def marked(text: str) -> str:
+    """`mark` of one text."""
+    return f"'{text}" if _RUN.match(text) else text
 
 
 def unmark(table: RawTable) -> RawTable:

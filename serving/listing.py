@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import sys
@@ -12,6 +13,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from features.formula import marked
 
 FORMATS = ("table", "json", "csv")
 #: Wide enough that nothing is cut when the output goes to a file or a pipe instead of a terminal.
@@ -33,7 +36,8 @@ def show(
 
     rows     mappings; a key that is not in `columns` is left out, a column that is missing is null
     columns  their names, in order: table headings, csv header, json keys
-    format   one of FORMATS; json is one array, so that an empty listing is `[]`; csv always has its header
+    format   one of FORMATS; json is one array, so that an empty listing is `[]`; csv always has its header, and a quote
+             before text that a sheet would run as a formula, which reading it as a table takes off
     title    above a table only
     empty    what a table says when there are no rows
     """
@@ -42,9 +46,7 @@ def show(
     if format == "json":
         show_object(picked, out=out)
     elif format == "csv":
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(v) for v in row.values()] for row in picked)
+        _csv(picked, columns, out)
     else:
         _table(picked, columns, title, empty, out)
 
@@ -60,6 +62,16 @@ def console(out: TextIO | None = None) -> Console:
     """A console on standard output that wraps to the terminal, and cuts nothing where there is none."""
     out = sys.stdout if out is None else out
     return Console(file=out, width=None if out.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def _csv(rows: list[dict[str, object]], columns: Sequence[str], out: TextIO) -> None:
+    line = io.StringIO()
+    writer = csv.writer(line)  # ends lines in CR LF, so that either of them inside a cell is quoted
+    for cells in (columns, *([_cell(v) for v in row.values()] for row in rows)):
+        writer.writerow(cells)
+        out.write(line.getvalue().removesuffix("\r\n") + "\n")
+        line.seek(0)
+        line.truncate()
 
 
 def _table(rows: list[dict[str, object]], columns: Sequence[str], title: str | None, empty: str, out: TextIO) -> None:
@@ -91,14 +103,16 @@ def _plain(value: object) -> object:
 
 
 def _cell(value: object) -> object:
-    """The value as one csv cell: exact numbers, lists joined as CRM tables join them."""
+    """The value as one csv cell: exact numbers, lists joined as CRM tables join them, no formula."""
     value = _plain(value)
     if isinstance(value, list):
-        return ";".join(str(v) for v in value)
+        return marked(";".join(str(v) for v in value))
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str):
+        return marked(value)
     return "" if value is None else value
 
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from features.eligibility import RULES
 from serving.listing import FORMATS, console, show
 from serving.present import REFUSED, RUNGS, Names, refusals, show_answer
 from serving.present_runs import show_counts, show_recipes_of, show_runs
+from tests.features.crm_files import read
 from training.compare import Compared
 from training.contestants import RANKER, TITLES
 from training.label_counts import MEANING, LabelCounts
@@ -44,6 +46,18 @@ def test_csv_round_trips_with_exact_numbers() -> None:
     first, second = csv.DictReader(io.StringIO(_listed("csv")))
     assert (first["id"], float(first["share"]), first["rows"], first["note"]) == ("0110", 0.123456789, "1;2;3", "")
     assert (second["share"], second["note"]) == ("", 'a "quoted", cell')
+
+
+def test_no_text_of_a_csv_listing_is_run_as_a_formula_and_a_table_reads_it_back(tmp_path: Path) -> None:
+    names = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "\nx", "'=x", "'x", "a\rb", "x"]
+    out = io.StringIO(newline="")
+    rows = [{"rep_id": f"R{n}", "name": name, "role": "inside", "change": -5.5} for n, name in enumerate(names)]
+    show(rows, ("rep_id", "name", "role", "change"), format="csv", out=out)
+    cells = list(csv.reader(io.StringIO(out.getvalue(), newline="")))[1:]
+    assert not [row for row in cells if row[1].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+    assert {row[3] for row in cells} == {"-5.5"}
+    show(rows, ("rep_id", "name", "role"), format="csv", out=(tables := io.StringIO(newline="")))
+    assert read(tmp_path, reps=tables.getvalue()).tables["reps"]["name"].tolist() == names
 
 
 def test_a_table_shows_markup_as_it_is_and_a_dash_for_nothing() -> None:
