@@ -29,6 +29,7 @@ from serving.edge import PASSED, App, Edge, broken, refused
 from serving.explain import explained
 from serving.instants import micros
 from serving.ledger import Ledger
+from serving.ledger.again import whole
 from serving.ledger.decisions import read
 from serving.ledger.idempotency import Once
 from serving.minute import Minute
@@ -92,7 +93,7 @@ def _answered(answer: Callable[[], Answer]) -> Response:
     passed = PASSED.get()
     try:
         with passed.working():
-            content = answer()
+            content = whole(answer)
             if not passed.replayed:
                 passed.rung = metrics.answered(passed.route, content)
             return _json(content)

@@ -27,6 +27,8 @@ BUSY_SECONDS = 10
 CONNECT_SECONDS = 5
 #: Names the advisory lock under which PostgreSQL migrates; any constant will do.
 MIGRATION_LOCK = 0x63616C6C
+#: How PostgreSQL says that it chose a transaction to fail: one of a deadlock, or one that saw what has changed since.
+CROSSED = ("40P01", "40001")
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -37,6 +39,10 @@ class LedgerError(CallsheetError):
     code = "ledger_unavailable"
     exit_code = 3
     status = 503
+
+
+class Crossed(LedgerError):
+    """The database ended this transaction because it crossed another's; done again as a whole it may well succeed."""
 
 
 class Ledger:
@@ -190,4 +196,5 @@ def _reported() -> Iterator[None]:
         said = error.orig if isinstance(error, DBAPIError) else error
         # What follows the first line are details, and repeat the row.
         first = str(said).partition("\n")[0]
-        raise LedgerError(f"The ledger's database refused: {first}") from error
+        kind = Crossed if getattr(said, "sqlstate", None) in CROSSED else LedgerError
+        raise kind(f"The ledger's database refused: {first}") from error

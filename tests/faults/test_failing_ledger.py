@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,37 @@ def test_a_ledger_that_somebody_holds_refuses_writes_after_a_while_and_nothing_e
     assert set(list(said)[:5]) == {"advice", "score", "explain", "model", "ready"}  # no question waits like a write
     # SQLite lets nobody else write; on PostgreSQL only writers that count the clock up wait for each other.
     assert said["advice"].json()["advice_only"] is (served.ledger.journal is not None)
+
+
+@pytest.mark.parametrize("served", ["postgresql"], indirect=True)
+def test_a_change_that_the_database_ends_in_favour_of_another_is_made_again(served: Served) -> None:
+    """Shown to fail where an answer is not begun anew: 503."""
+    lead_id = free_lead(served)
+    made = post(served, "/recommend_reps", {"lead_id": lead_id, "commit": True}, f"crossed-{lead_id}").json()
+    offer_id = made["items"][0]["offer_id"]
+    at = datetime.now(UTC).isoformat()
+    event = {"event_id": f"crossed-{lead_id}", "offer_id": offer_id, "kind": "accepted", "at": at}
+    with ThreadPoolExecutor(1) as pool:
+        with served.ledger.writing() as connection:
+            connection.exec_driver_sql("SET LOCAL deadlock_timeout = '60s'")  # so that it is the other who notices
+            connection.execute(select(OFFERS).where(OFFERS.c.offer_id == offer_id).with_for_update())
+            recorded = pool.submit(post, served, "/record", {"events": [event]}, f"crossed-{lead_id}")
+            while not waiting(served.ledger):
+                time.sleep(0.01)
+            connection.execute(update(LEDGER_CLOCK).values(seq=LEDGER_CLOCK.c.seq))
+        said = recorded.result()
+    assert (said.status_code, [one["result"] for one in said.json()["results"]]) == (200, ["applied"])
+    with served.ledger.reading() as connection:
+        kept = select(func.count()).select_from(EVENTS).where(EVENTS.c.event_id == event["event_id"])
+        assert connection.execute(kept).scalar_one() == 1
+        assert verify(connection) is None
+
+
+def waiting(ledger: Ledger) -> int:
+    """How many wait for a lock of the database."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with ledger.reading() as connection:
+        return int(connection.exec_driver_sql(waits).scalar_one())
 
 
 @pytest.mark.parametrize("served", ["sqlite"], indirect=True)

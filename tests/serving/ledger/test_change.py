@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import func, select, update
 
 from features.schema import TABLES
-from serving.ledger import Ledger, LedgerError, database
+from serving.ledger import Ledger, LedgerError, again, database
+from serving.ledger.again import AGAIN
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
+from serving.ledger.database import Crossed
 from serving.ledger.tables import LEDGER_CLOCK
 
 AT = datetime(2026, 3, 2, 9, 0, 0, 123, tzinfo=UTC)
@@ -116,3 +118,23 @@ def test_a_reader_sees_one_state_throughout(ledger: Ledger) -> None:
                 change.upsert("changes", [change_row("prospect")])
         assert seq_of(connection) == before
         assert connection.execute(select(func.count()).select_from(CRM["changes"])).scalar_one() == 0
+
+
+@pytest.mark.parametrize("crossings", [AGAIN, AGAIN + 1])
+def test_what_crossed_another_is_done_again_a_few_times_and_then_refused(
+    crossings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.ledger.again.PAUSE", 0.0)
+    left = [Crossed("a deadlock")] * crossings
+
+    def work() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    if crossings > AGAIN:
+        with pytest.raises(Crossed):
+            again.whole(work)
+    else:
+        assert again.whole(work) == "done"
+    assert not left
