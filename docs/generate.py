@@ -115,7 +115,13 @@ SAYS: dict[str, dict[str, str]] = {
         "roles": "What a role may take besides.",
     },
     "RoleRule": {"statuses": "Accounts of these statuses only.", "segments": "Accounts of these segments only."},
-    "Hours": {"days": "Working days.", "from_": "When the day begins.", "to": "When it ends."},
+    "Hours": {
+        "days": "Working days.",
+        "from_": "When the day begins.",
+        "to": "When it ends.",
+        "holidays": "By region of a rep, whose public holidays he keeps: a country or a part of it (ISO 3166-2: "
+        "`US-NY`). Of his regions the first that is named here and lies in his country counts; else his country's.",
+    },
     "Sla": {
         "accept": "For every rep.",
         "by_role": "For reps of a role, instead.",

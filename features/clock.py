@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Final, Literal, Self
+from itertools import groupby
+from typing import Annotated, Final, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-import holidays
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from features.errors import InputError
+from features.public_holidays import days_off, holiday_place
 
 Instants = npt.NDArray[np.int64]
 
@@ -62,6 +63,7 @@ class Hours(BaseModel):
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ("mon", "tue", "wed", "thu", "fri")
     from_: int | str = Field(default=9, alias="from")
     to: int | str = 17
+    holidays: dict[str, Annotated[str, AfterValidator(holiday_place)]] = {}
 
     @model_validator(mode="after")
     def _a_day(self) -> Self:
@@ -69,7 +71,14 @@ class Hours(BaseModel):
             raise ValueError("no day is a working day; list at least one, such as days: [mon, tue, wed, thu, fri]")
         if self.start >= self.end:
             raise ValueError(f"the day ends ({self.to}) before it starts ({self.from_})")
+        spelt = [region.strip().casefold() for region in self.holidays]
+        twice = [region for region in self.holidays if spelt.count(region.strip().casefold()) > 1]
+        if twice:
+            raise ValueError(f"holidays names a region twice: {', '.join(twice)}; keep one")
         return self
+
+    def __hash__(self) -> int:
+        return hash((self.day, tuple(sorted(self.holidays.items()))))
 
     @property
     def weekdays(self) -> frozenset[int]:
@@ -85,6 +94,25 @@ class Hours(BaseModel):
     def end(self) -> int:
         """Minutes after local midnight, exclusive; 1440 is the next midnight."""
         return _minutes(self.to)
+
+    @property
+    def day(self) -> _Day:
+        """What a calendar is made from."""
+        return _Day(self.weekdays, self.start, self.end)
+
+
+class _Day(NamedTuple):
+    weekdays: frozenset[int]
+    start: int
+    end: int
+
+
+class Absence(NamedTuple):
+    """When someone is away, from `begins` until `ends`, and since when that is known: microseconds UTC; NAT: always."""
+
+    begins: int
+    ends: int
+    known: int = NAT
 
 
 def _minutes(value: int | str) -> int:
@@ -114,32 +142,48 @@ class _Calendar:
         day = np.searchsorted(self.done, worked, side="left") - 1
         return self.opens[day] + worked - self.done[day]
 
-    def without(self, away: Sequence[tuple[int, int]]) -> _Calendar:
-        """The calendar of someone who is away in spans [from, until)."""
-        opens, closes = self.opens, self.closes
-        for begins, ends in away:
-            if begins < ends:
-                before, after = np.minimum(closes, begins), np.maximum(opens, ends)
-                opens, closes = np.concatenate([opens, after]), np.concatenate([before, closes])
-                left = np.flatnonzero(opens < closes)
-                left = left[np.argsort(opens[left])]
-                opens, closes = opens[left], closes[left]
-        return self if opens is self.opens else _Calendar(opens, closes, _summed(opens, closes))
+    def after(self, start: Instants, length: int, away: Sequence[Absence] = ()) -> Instants | None:
+        """When so much has been worked from each start, without absences; None: not while this calendar lasts."""
+        begun = self.worked(start)
+        if not away:
+            target = begun + length
+        else:
+            # In working time an absence is a span, and what lies behind it is put off by its length.
+            begins, lengths = _merged(self.worked(np.array([(a.begins, a.ends) for a in away], np.int64)))
+            passed = np.concatenate([[0], np.cumsum(lengths)])
+            free = begins - passed[:-1]
+            place = np.searchsorted(begins, begun, side="right")
+            last = np.maximum(place - 1, 0)
+            gone = passed[last] + np.minimum(begun - begins[last], lengths[last])
+            worked = begun - np.where(place > 0, gone, 0) + length
+            target = worked + passed[np.searchsorted(free, worked, side="left")]
+        return self.when(target) if target.max() <= self.done[-1] else None
+
+
+def _merged(spans: Instants) -> tuple[Instants, Instants]:
+    """Begins and lengths of (k, 2) spans [begin, end), in order, those that overlap as one."""
+    spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
+    reach = np.maximum.accumulate(spans[:, 1])
+    first = np.flatnonzero(np.append(True, spans[1:, 0] > reach[:-1]))
+    begins = spans[first, 0]
+    ends = reach[np.append(first[1:], len(spans)) - 1]
+    return begins, np.maximum(ends - begins, 0)
 
 
 def due(
-    start: Instants, duration: Duration, zone: str, country: str | None, hours: Hours,
-    away: Sequence[tuple[int, int]] = (),
+    start: Instants, duration: Duration, zone: str, place: str | None, hours: Hours, away: Sequence[Absence] = (),
 ) -> Instants:  # fmt: skip
     """When a duration that begins at each start has passed.
 
     start    (n,) int64 microseconds UTC, any order; NAT stays NAT
-    zone     IANA name; country: ISO code whose public holidays are not worked, None or an unknown one: no holidays
-    away     spans [from, until), microseconds UTC, in which nobody works; elapsed time runs on through them
+    zone     IANA name; place: ISO code of a country (DE) or a part of one (DE-BY) whose public holidays are not worked,
+             None or an unknown one: no holidays
+    away     when nobody works; elapsed time runs on. One that becomes known when the duration has passed changes
+             nothing any more
     Returns  (n,) int64 microseconds UTC. Working hours run only inside `hours` on working days, by the local clock:
              a working day on which the clocks change lasts as long as it really does.
     Raises   InputError when the zone is unknown.
-    Cost     a binary search; the calendar of a (zone, country, hours) is made once for twenty years.
+    Cost     a binary search; the calendar of a (zone, place, hours) is made once for twenty years.
     """
     start = np.asarray(start, np.int64)
     known = start != NAT
@@ -150,11 +194,27 @@ def due(
     begun = np.where(known, start, start[known][0])
     first, last = _year(int(begun.min())) - 1, _year(int(begun.max())) + 1
     while True:
-        calendar = _calendar(zone, country, hours, first // _SPAN, last // _SPAN).without(away)
-        target = calendar.worked(begun) + duration.microseconds
-        if target.max() <= calendar.done[-1]:
-            return np.where(known, calendar.when(target), NAT)
+        calendar = _calendar(zone, place, hours.day, first // _SPAN, last // _SPAN)
+        ends = _ends(calendar, begun, duration.microseconds, away)
+        if ends is not None:
+            return np.where(known, ends, NAT)
         last += _SPAN
+
+
+def _ends(calendar: _Calendar, start: Instants, length: int, away: Sequence[Absence]) -> Instants | None:
+    """When so much has been worked, by the absences that were known by then; None: the calendar is too short."""
+    ends = calendar.after(start, length)
+    told: list[Absence] = []
+    for known, those in groupby(sorted(away, key=lambda one: one.known), key=lambda one: one.known):
+        if ends is None:
+            return None
+        told += (one for one in those if one.begins < one.ends)
+        meets = [(ends > a.begins) & (start < a.ends) for a in told]
+        late = (ends > known) & np.any(meets, axis=0) if meets else np.zeros(len(start), bool)
+        if late.any():
+            moved = calendar.after(start, length, told)
+            ends = np.where(late, moved, ends) if moved is not None else None
+    return ends
 
 
 def iso_week_start(t: Instants, zone: str) -> Instants:
@@ -216,26 +276,11 @@ def _weeks(zone: str, first: int, last: int) -> Instants:
 
 
 @lru_cache(maxsize=512)
-def _calendar(zone: str, country: str | None, hours: Hours, first: int, last: int) -> _Calendar:
+def _calendar(zone: str, place: str | None, hours: _Day, first: int, last: int) -> _Calendar:
     if last > 9999 // _SPAN:
         raise InputError("The duration does not end before the year 9999.")
-    place, closed = _zone(zone), _holidays(country, first, last)
-    weekdays, start, end = hours.weekdays, hours.start, hours.end
-    days = [day for day in _dates(first, last) if day.weekday() in weekdays and day not in closed]
-    opens = np.array([_local(day, start, place) for day in days], np.int64)
-    closes = np.array([_local(day, end, place) for day in days], np.int64)
-    return _Calendar(opens, closes, _summed(opens, closes))
-
-
-def _summed(opens: Instants, closes: Instants) -> Instants:
-    return np.concatenate([[0], np.cumsum(closes - opens)[:-1]]).astype(np.int64)
-
-
-@lru_cache(maxsize=256)
-def _holidays(country: str | None, first: int, last: int) -> frozenset[date]:
-    if not country:
-        return frozenset()
-    try:
-        return frozenset(holidays.country_holidays(country, years=range(first * _SPAN, (last + 1) * _SPAN)))
-    except NotImplementedError:  # the library does not know the country: its working days are the week's
-        return frozenset()
+    clock, closed = _zone(zone), days_off(place, first * _SPAN, (last + 1) * _SPAN - 1)
+    days = [day for day in _dates(first, last) if day.weekday() in hours.weekdays and day not in closed]
+    opens = np.array([_local(day, hours.start, clock) for day in days], np.int64)
+    closes = np.array([_local(day, hours.end, clock) for day in days], np.int64)
+    return _Calendar(opens, closes, np.concatenate([[0], np.cumsum(closes - opens)[:-1]]).astype(np.int64))

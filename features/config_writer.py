@@ -50,6 +50,7 @@ reps: {territory: true, product_line: true}
 unknown: refuse              # a revenue that is missing, a level that can't be read: refuse, or allow
 # timezone: UTC              # of timestamps that carry none; without this key they are refused
 # hours: {days: [mon, tue, wed, thu, fri], from: 9, to: 17}
+# hours: {holidays: {us-east: US-NY, dach: DE-BY}}    # whose public holidays reps of a region keep, not their country's
 # sla: {accept: 16wh, by_role: {enterprise: 3d}}      # wh = working hours of the rep's zone and holidays
 # sla: {accept: 16wh, by_grade: {A: 4wh}}             # by the lead's grade, besides: whichever ends first
 # reoffers: {attempts: 3}    # how often a lead that was rejected or ran out goes to the next best rep

@@ -13,6 +13,7 @@ from features.entities import Tables
 from features.industry import Sectors
 from features.outcomes import Outcomes, read_outcomes
 from features.people import People
+from features.sla import Deadlines, read_deadlines
 
 if TYPE_CHECKING:
     from features.config import Config
@@ -43,7 +44,13 @@ class Known(Cast):
     @cached_property
     def outcomes(self) -> Outcomes:
         """What became of the past offers."""
-        return read_outcomes(self.tables, self.config, self.lead_index, self.rep_index, self.lead_account)
+        indices = self.lead_index, self.rep_index
+        return read_outcomes(self.tables, self.config, *indices, self.lead_account, self.deadlines.at)
+
+    @cached_property
+    def deadlines(self) -> Deadlines:
+        """By when the offers must be, or had to be, answered."""
+        return read_deadlines(self)
 
     @cached_property
     def people(self) -> People:

@@ -129,20 +129,18 @@ class Outcomes:
 
 
 def read_outcomes(
-    tables: Tables, config: Config, leads: Index, reps: Index, lead_account: np.ndarray, due: np.ndarray | None = None
+    tables: Tables, config: Config, leads: Index, reps: Index, lead_account: np.ndarray, due: np.ndarray
 ) -> Outcomes:
     """Resolve every offer of the tables.
 
     lead_account  (leads,) account code of each lead
-    due           (o,) SLA ends, in the order of the offers table; None: computed from the configuration
+    due           (o,) when the SLA of each ends, in the order of the offers table
     """
     offers = facts(tables, "offers")
     lead, rep = leads.find(offers["lead_id"]), reps.find(offers["rep_id"])
     offered = instants(offers, "offered_at")
     seen = instants(offers, "known_at")
     answer = np.array([_ANSWER.get(a, OPEN) for a in texts(offers, "answer")], dtype=np.int64)
-    if due is None:
-        due = _due(tables, config, rep, offered)
     answered = instants(offers, "answered_at")
     answered = np.where((answer != OPEN) & (answered == NAT), due, answered)
     known = later(offered, seen)
@@ -176,18 +174,3 @@ def _attempt(offers: pd.DataFrame, lead: np.ndarray, known: np.ndarray) -> np.nd
 
 def _not_before(known: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.where(at == NAT, NAT, later(at, known))
-
-
-def _due(tables: Tables, config: Config, rep: np.ndarray, offered: np.ndarray) -> np.ndarray:
-    """(o,) the end of each offer's SLA, by the rep's role, zone and country."""
-    from features.clock import due  # the calendar library is slow to load and only offers need it
-
-    reps = facts(tables, "reps").sort_values("rep_id", key=lambda s: s.astype(object)).reset_index(drop=True)
-    role, zone, country = texts(reps, "role"), texts(reps, "timezone"), texts(reps, "country")
-    result = np.full(len(offered), NAT, np.int64)
-    order = np.argsort(rep, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(rep[order])) + 1) if len(order) else []:
-        r = rep[rows[0]]
-        duration = config.sla.by_role.get(role[r], config.sla.accept)
-        result[rows] = due(offered[rows], duration, zone[r] or config.timezone or "UTC", country[r], config.hours)
-    return result

@@ -6,30 +6,25 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from statistics import median
 from typing import Any, Final
 
-import numpy as np
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from features.clock import due as ends
-from features.clock import instant
 from features.config import Config
+from features.known import Known
+from features.schema import TABLES
 from serving.instants import EPOCH, iso, micros
 from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.frames import Key, read_rows
 from serving.ledger.tables import UNPLACED
 
 #: How long an offer that ran out stays on the list.
 SEEN: Final = timedelta(days=7)
 #: Offers whose speed is told.
 LATELY: Final = timedelta(days=28)
-#: An absence further ahead than this is planned anew before it matters.
-AHEAD: Final = timedelta(days=366)
-#: The limit of an offer whose rep left.
-LEFT: Final = "left"
 
-_LEADS, _REPS, _TIME_OFF, _TOUCHES = (CRM[name] for name in ("leads", "reps", "time_off", "touches"))
+_LEADS, _TIME_OFF, _TOUCHES, _CHANGES = (CRM[name] for name in ("leads", "time_off", "touches", "changes"))
 
 
 @dataclass(frozen=True)
@@ -111,29 +106,22 @@ def said(at: datetime) -> str:
 
 
 def due(connection: Connection, config: Config, now: datetime) -> list[Due]:
-    """Open offers, and those that ran out lately, by the instant at which they are due.
-
-    An offer must be answered within `sla.accept`, or the time that `by_role` names instead; and within the time of
-    the lead's grade, if `by_grade` names one: whichever ends first. Working hours are those of the rep's zone,
-    without the public holidays of the rep's country and without the rep's time off; elapsed time (h, d, w) runs on.
-    Nobody waits for a rep who left.
-    """
+    """Open offers, and those that ran out lately, by the instant at which they are due: see `features.sla`."""
     listed = or_(
         OFFERS.c.answer.is_(None), and_(OFFERS.c.answer == "expired", OFFERS.c.answered_at > now - SEEN)
     )  # fmt: skip
     rows = _offers(connection, listed)
     touched = _touched(connection, listed)
-    away = _away(connection, listed, now)
+    deadlines = _deadlines(connection, config, listed, now)
     found = []
-    for rep_id, theirs in groupby(rows, key=lambda row: row.rep_id):
-        for row, due_at, limit in _ends(list(theirs), config, away.get(rep_id, ())):
-            first, expired = touched.get(row.offer_id), row.answer == "expired"
-            found.append(
-                Due(
-                    row.offer_id, row.lead_id, rep_id, row.offered_at, due_at, limit, expired or due_at <= now, expired,
-                    _seconds(row.created_at, row.offered_at), _seconds(row.offered_at, first),
-                )
-            )  # fmt: skip
+    for row in rows:
+        (due_at, limit), expired = deadlines[row.offer_id], row.answer == "expired"
+        found.append(
+            Due(
+                row.offer_id, row.lead_id, row.rep_id, row.offered_at, due_at, limit, expired or due_at <= now, expired,
+                _seconds(row.created_at, row.offered_at), _seconds(row.offered_at, touched.get(row.offer_id)),
+            )
+        )  # fmt: skip
     return sorted(found, key=lambda one: (one.due_at, one.offer_id))
 
 
@@ -151,17 +139,15 @@ def speed(connection: Connection, now: datetime) -> Speed:
 
 
 def _offers(connection: Connection, which: Any) -> Sequence[Any]:
-    """Offers with what their SLA needs of lead and rep, by rep."""
+    """Offers, and when their leads came."""
     wanted = (
         select(
             OFFERS.c.offer_id, OFFERS.c.lead_id, OFFERS.c.rep_id, OFFERS.c.offered_at, OFFERS.c.answer,
-            _LEADS.c.created_at, _LEADS.c.grade, _REPS.c.role, _REPS.c.timezone, _REPS.c.country,
-            _REPS.c.active_until,
+            _LEADS.c.created_at,
         )
         .outerjoin(_LEADS, _LEADS.c.lead_id == OFFERS.c.lead_id)
-        .outerjoin(_REPS, _REPS.c.rep_id == OFFERS.c.rep_id)
         .where(which)
-        .order_by(OFFERS.c.rep_id, OFFERS.c.offer_id)
+        .order_by(OFFERS.c.offer_id)
     )  # fmt: skip
     return connection.execute(wanted).all()
 
@@ -178,33 +164,34 @@ def _touched(connection: Connection, which: Any) -> dict[str, datetime]:
     return {row.offer_id: row.first for row in connection.execute(wanted)}
 
 
-def _away(connection: Connection, which: Any, now: datetime) -> dict[str, list[tuple[int, int]]]:
-    """Absences of the reps of these offers that are known now, by rep, microseconds UTC."""
-    theirs = select(OFFERS.c.rep_id).where(which)
-    known = or_(_TIME_OFF.c.known_at.is_(None), _TIME_OFF.c.known_at <= now)
-    made: dict[str, list[tuple[int, int]]] = {}
-    for row in connection.execute(select(_TIME_OFF).where(known, _TIME_OFF.c.rep_id.in_(theirs))):
-        until = min(row.ends_at, now + AHEAD)
-        made.setdefault(row.rep_id, []).append((instant(row.starts_at), instant(until)))
-    return made
+def _deadlines(
+    connection: Connection, config: Config, which: ColumnElement[bool], now: datetime
+) -> dict[str, tuple[datetime, str]]:
+    """By when each offer must be answered and which limit says so, as training reckons it, from the rows it takes."""
+    told = or_(_TIME_OFF.c.known_at.is_(None), _TIME_OFF.c.known_at <= now)
+    leads, reps = (select(OFFERS.c[column]).where(which) for column in ("lead_id", "rep_id"))
+    history = or_(
+        and_(_CHANGES.c.table_name == "leads", _CHANGES.c.column_name == "grade", _CHANGES.c.row_id.in_(leads)),
+        and_(
+            _CHANGES.c.table_name == "reps", _CHANGES.c.column_name.in_(("role", "regions")),
+            _CHANGES.c.row_id.in_(reps),
+        ),
+    )  # fmt: skip
+    keys = {
+        "offers": _keys(connection, "offers", which),
+        "leads": _keys(connection, "leads", _LEADS.c.lead_id.in_(leads)),
+        "reps": _keys(connection, "reps", CRM["reps"].c.rep_id.in_(reps)),
+        "time_off": _keys(connection, "time_off", and_(told, _TIME_OFF.c.rep_id.in_(reps))),
+        "changes": _keys(connection, "changes", history),
+    }
+    known = Known({name: read_rows(connection, name, wanted) for name, wanted in keys.items()}, config, micros(now))
+    ends = (EPOCH + timedelta(microseconds=at) for at in known.deadlines.at.tolist())
+    ids = known.tables["offers"]["offer_id"]
+    return {str(one): (at, limit) for one, at, limit in zip(ids, ends, known.deadlines.limit, strict=True)}
 
 
-def _ends(rows: Sequence[Any], config: Config, away: Sequence[tuple[int, int]]) -> Iterable[tuple[Any, datetime, str]]:
-    """Each offer of one rep with its due instant and the limit that made it."""
-    by_limits: dict[tuple[Any, ...], list[Any]] = {}
-    for row in rows:
-        by_limits.setdefault(config.sla.limits(row.role, row.grade), []).append(row)
-    for limits, those in by_limits.items():
-        starts = np.array([instant(row.offered_at) for row in those], np.int64)
-        zone = those[0].timezone or config.timezone or "UTC"
-        all_ends = np.stack([ends(starts, each, zone, those[0].country, config.hours, away) for each in limits])
-        first = all_ends.argmin(axis=0)
-        for place, row in enumerate(those):
-            at = EPOCH + timedelta(microseconds=int(all_ends[first[place], place]))
-            if row.active_until is not None and row.active_until < at:
-                yield row, max(row.active_until, row.offered_at), LEFT
-            else:
-                yield row, at, str(limits[first[place]])
+def _keys(connection: Connection, name: str, where: ColumnElement[bool]) -> list[Key]:
+    return [tuple(row) for row in connection.execute(select(*(CRM[name].c[c] for c in TABLES[name].key)).where(where))]
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -7,22 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import Connection, column, func, select, tuple_
+from sqlalchemy import Connection, func, select
 
-from features.contracts import Checked, as_frame, check, check_rows
-from features.csv_text import RawTable
-from features.errors import TableError, UsageError
+from features.contracts import as_frame, check
+from features.errors import UsageError
 from features.schema import TABLES
-from features.source import always_there, named_columns, read_connection, read_table
+from features.source import always_there, named_columns, read_connection
 from serving.instants import micros
 from serving.ledger.change import Changed, changed_since, seq_of
-from serving.ledger.crm import CRM
+from serving.ledger.frames import Key, read_rows, read_whole, sound
 from serving.ledger.tables import JOURNAL
-
-#: Keys that one statement asks for; SQLite takes 32,766 bound values.
-ASKED = 2_000
-
-Key = tuple[str | datetime, ...]
 
 
 class LedgerEmpty(UsageError):
@@ -62,7 +56,7 @@ class Crm:
         required = [name for name, table in TABLES.items() if table.required]
         if not any(name in raw and raw[name].cells.num_rows for name in required):
             raise LedgerEmpty
-        checked = _sound(check(raw))
+        checked = sound(check(raw))
         tables = {name: _ordered(name, as_frame(table)) for name, table in checked.tables.items()}
         return cls(tables, checked.columns, _frozen(named), seq, latest)
 
@@ -93,7 +87,7 @@ class Crm:
     ) -> None:  # fmt: skip
         """Replace one table by what it is now, or take it out where nothing of it is there."""
         if name in changed.whole:
-            frame = _typed(name, read_table(connection, name, TABLES[name].names))
+            frame = read_whole(connection, name)
         else:
             fresh = read_rows(connection, name, changed.rows.get(name, ()))
             frame = merged(name, tables.get(name), fresh, changed.gone.get(name, ()))
@@ -107,17 +101,6 @@ class Crm:
         else:
             tables.pop(name, None)
             columns.pop(name, None)
-
-
-def read_rows(connection: Connection, name: str, keys: Sequence[Key]) -> pd.DataFrame:
-    """The rows with these keys, typed; keys that are not there any more have none. Raises TableError."""
-    parts = [column(c, CRM[name].c[c].type) for c in TABLES[name].key]
-    frames = []
-    for start in range(0, max(len(keys), 1), ASKED):
-        batch = keys[start : start + ASKED]
-        where = parts[0].in_([key[0] for key in batch]) if len(parts) == 1 else tuple_(*parts).in_(batch)
-        frames.append(_typed(name, read_table(connection, name, TABLES[name].names, where)))
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
 
 def merged(name: str, frame: pd.DataFrame | None, fresh: pd.DataFrame, gone: Sequence[Key]) -> pd.DataFrame:
@@ -141,16 +124,6 @@ def _ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(list(TABLES[name].key), kind="stable", ignore_index=True)
 
 
-def _typed(name: str, raw: RawTable) -> pd.DataFrame:
-    return as_frame(_sound(check_rows(name, raw)).tables[name])
-
-
-def _sound(checked: Checked) -> Checked:
-    if checked.breaches:
-        raise TableError(checked.breaches)
-    return checked
-
-
 def _frozen(named: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     return {name: frozenset(columns) for name, columns in named.items()}
 
@@ -161,4 +134,4 @@ def _latest(connection: Connection, seq: int) -> datetime | None:
     return found
 
 
-__all__ = ["Crm", "LedgerEmpty", "merged", "read_rows"]
+__all__ = ["Crm", "LedgerEmpty", "merged"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.clock import HOUR, NAT, Duration, Hours, due, instant, iso_week_start, known_zone
+from features.clock import HOUR, NAT, Absence, Duration, Hours, due, instant, iso_week_start, known_zone
 from features.errors import InputError
 
 
@@ -31,6 +31,8 @@ DUE = [
     ("UTC", None, Hours(), "2026-03-07T12:00", "8wh", "2026-03-09T17:00"),  # begun on a Saturday
     (BERLIN, "DE", Hours(), "2026-05-13T16:00", "2wh", "2026-05-15T10:00"),  # Ascension Day, 14 May
     (BERLIN, None, Hours(), "2026-05-13T16:00", "2wh", "2026-05-14T10:00"),
+    (BERLIN, "DE-BY", Hours(), "2026-06-03T16:00", "2wh", "2026-06-05T10:00"),  # Corpus Christi, not kept everywhere
+    (BERLIN, "DE", Hours(), "2026-06-03T16:00", "2wh", "2026-06-04T10:00"),
     (BERLIN, "DE", Hours(), "2026-12-24T16:00", "2wh", "2026-12-28T10:00"),  # Christmas Friday and Saturday, Sunday
     (YORK, "US", Hours(), "2026-07-02T16:00", "2wh", "2026-07-06T10:00"),  # the 4th is a Saturday: Friday is kept
     (BERLIN, None, Hours(), "2026-03-27T16:00", "2wh", "2026-03-30T10:00"),  # clocks go forward on the 29th
@@ -72,7 +74,7 @@ AWAY = [
 def test_working_hours_stand_still_while_someone_is_away(
     zone: str, country: str | None, start: str, duration: str, away: list[tuple[str, str]], end: str
 ) -> None:
-    spans = [(at(begins, zone), at(ends, zone)) for begins, ends in away]
+    spans = [Absence(at(begins, zone), at(ends, zone)) for begins, ends in away]
     for given_in in (spans, spans[::-1]):
         found = due(np.array([at(start, zone)]), Duration.parse(duration), zone, country, Hours(), given_in)
         assert found.tolist() == [at(end, zone)]
@@ -89,13 +91,23 @@ def test_many_starts_are_each_start_alone_and_none_stays_none() -> None:
     assert due(starts[:0], span, YORK, "US", Hours()).tolist() == []
 
 
-def reference(start: datetime, minutes: int, hours: Hours, zone: str) -> datetime:
-    """Walk minute by minute."""
+def test_an_absence_counts_when_it_is_known_before_the_time_has_passed() -> None:
+    start, end, moved = at("2026-03-02T16:00"), at("2026-03-03T10:00"), at("2026-03-04T10:00")
+    off = Absence(at("2026-03-03T00:00"), at("2026-03-04T00:00"))
+    for known, expected in ((start, moved), (end - 1, moved), (end, end), (end + 1, end)):
+        found = due(np.array([start]), Duration.parse("2wh"), "UTC", None, Hours(), [off._replace(known=known)])
+        assert found.tolist() == [expected]
+
+
+def reference(start: datetime, minutes: int, hours: Hours, zone: str, away: list[tuple[int, int]]) -> datetime:
+    """Walk minute by minute; away: minutes since the start."""
     now, left = start, minutes
     while left:
         local = now.astimezone(ZoneInfo(zone))
         of_day = local.hour * 60 + local.minute
-        if local.weekday() in hours.weekdays and hours.start <= of_day < hours.end:
+        passed = (now - start) // timedelta(minutes=1)
+        there = not any(begins <= passed < ends for begins, ends in away)
+        if there and local.weekday() in hours.weekdays and hours.start <= of_day < hours.end:
             left -= 1
         now += timedelta(minutes=1)
     return now
@@ -107,11 +119,17 @@ def reference(start: datetime, minutes: int, hours: Hours, zone: str) -> datetim
     st.integers(1, 6),
     st.sampled_from([Hours(), Hours(from_=22, to=24), ROUND, Hours(from_="1:30", to="3:30", days=("sun", "mon"))]),
     st.sampled_from(["UTC", BERLIN, YORK, "Australia/Lord_Howe"]),
+    st.lists(st.tuples(st.integers(-2000, 4000), st.integers(-100, 3000)), max_size=4),
 )
-def test_due_is_what_a_walk_through_the_minutes_finds(offset: int, n: int, hours: Hours, zone: str) -> None:
+def test_due_is_what_a_walk_through_the_minutes_finds(
+    offset: int, n: int, hours: Hours, zone: str, absent: list[tuple[int, int]]
+) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=offset)
-    found = due(np.array([instant(start)]), Duration.parse(f"{n}wh"), zone, None, hours)[0]
-    assert found == instant(reference(start, n * 60, hours, zone))
+    away = [(begins, begins + length) for begins, length in absent]
+    minute = HOUR // 60
+    spans = [Absence(*(instant(start) + one * minute for one in span)) for span in away]
+    found = due(np.array([instant(start)]), Duration.parse(f"{n}wh"), zone, None, hours, spans)[0]
+    assert found == instant(reference(start, n * 60, hours, zone, away))
 
 
 WEEKS = [

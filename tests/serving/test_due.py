@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 
+from features.book import Book
 from features.config import Config, read_config
+from features.snapshot import read_snapshot
 from serving.due import Due, due, speed
+from serving.instants import micros
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, hours, offer, rows, table
@@ -87,6 +91,52 @@ def test_an_offer_is_due_when_the_first_of_its_limits_ends(
     found = listed(ledger, config(sla), wanted - timedelta(seconds=1))["F2"]
     assert (found.due_at, found.limit, found.breached) == (wanted, limit, False)
     assert listed(ledger, config(sla), wanted)["F2"].breached
+
+
+@pytest.mark.parametrize(
+    ("regions", "country", "end"),
+    [
+        ("us-east;DACH", "DE", "2026-06-05T13:00"),  # New York is not where he lives; Bavaria keeps Corpus Christi
+        ("us-east;dach", None, "2026-06-04T13:00"),  # of a rep without a country, the first
+        ("uk", "DE", "2026-06-04T13:00"),
+    ],
+)
+def test_a_rep_keeps_the_public_holidays_of_his_region(
+    stood: Ledger, regions: str, country: str | None, end: str
+) -> None:
+    change(stood, "reps", "R2", timezone=BERLIN, country=country, regions=regions)
+    give(stood, offer("F2", "L2", "R2", at("2026-06-03T13:00", BERLIN)))
+    kept = "sla: {accept: 8wh}\nhours: {holidays: {us-east: US-NY, dach: DE-BY}}\n"
+    found = listed(stood, read_config(f"markets: {{all: {{countries: [DE]}}}}\ntimezone: UTC\n{kept}"))
+    assert found["F2"].due_at == at(end, BERLIN)
+
+
+def test_what_training_calls_expired_is_what_the_service_lets_expire(stood: Ledger) -> None:
+    """Role and grade are those of the offer, absences those known in time: in the book and the list of what is due."""
+    give(stood, offer("F2", "L2", "R2"), offer("F3", "L3", "R3"))
+    with changing(stood, hours(1)) as made:
+        was = [
+            {"table_name": "leads", "row_id": "L2", "column_name": "grade", "value": "A", "valid_from": hours(-1)},
+            {"table_name": "leads", "row_id": "L2", "column_name": "grade", "value": "B", "valid_from": hours(1)},
+            {"table_name": "reps", "row_id": "R3", "column_name": "role", "value": "inside", "valid_from": hours(-9)},
+            {"table_name": "reps", "row_id": "R3", "column_name": "role", "value": "segment", "valid_from": hours(1)},
+        ]
+        made.upsert("changes", rows("changes", *was))
+        off = {"rep_id": "R1", "starts_at": hours(8), "ends_at": hours(32)}
+        made.upsert("time_off", rows("time_off", off | {"time_off_id": "T"}))
+        late = off | {"time_off_id": "late", "starts_at": hours(40), "ends_at": hours(90), "known_at": hours(60)}
+        made.upsert("time_off", rows("time_off", late))
+    change(stood, "leads", "L2", grade="B")
+    sla = config("{by_role: {inside: 4wh}, by_grade: {A: 2wh}}")
+    told = listed(stood, sla, hours(100))
+    assert {one: told[one].due_at for one in told} == {
+        "F1": at("2026-03-04T17:00"), "F2": at("2026-03-02T11:00"), "F3": at("2026-03-02T13:00")
+    }  # fmt: skip
+    url = stood.engine.url.render_as_string(hide_password=False)
+    book = Book.of(read_snapshot(url, config=sla, as_of=pd.Timestamp(hours(100))), sla)
+    assert dict(zip(book.outcomes.offer_id, book.outcomes.due.tolist(), strict=True)) == {
+        one: micros(told[one].due_at) for one in told
+    }
 
 
 def test_the_first_that_is_due_comes_first_and_what_is_answered_is_not_listed(stood: Ledger) -> None:
