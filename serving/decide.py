@@ -26,6 +26,7 @@ from serving.ledger.decisions import Decision, decision, new_id
 from serving.ledger.erase import refuse_erased
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk, open_offers
+from serving.ledger.patience import Patience
 from serving.policy import Mixed, Name, held_out, mixed
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
@@ -34,9 +35,6 @@ log = logging.getLogger(__name__)
 
 #: How often an answer is made anew because others were quicker; each time at least one candidate fewer is left.
 TRIES: Final = 20
-#: How long an answer that commits nothing waits to be written down, before it goes out as advice: many of them would
-#: hold up all questions of a worker as long as somebody holds the ledger.
-NOTING_SECONDS: Final = 1.0
 
 
 class Busy(CallsheetError):
@@ -106,15 +104,17 @@ Settle = Callable[[Desk, Asked, Ranking], Sequence[str]]
 class Decider:
     """Answers on a ledger: every answer is a decision that is written down.
 
-    now     the recommender of this moment, asked once for each answer; what it does not know yet of offers, leads and
-            reps is checked in the transaction
-    clock   the instant of what is written
+    now       the recommender of this moment, asked once for each answer; what it does not know yet of offers, leads
+              and reps is checked in the transaction
+    clock     the instant of what is written
+    patience  how long an answer that commits nothing waits to be written down, before it goes out as advice
     """
 
     ledger: Ledger
     config: Config
     now: Callable[[], Recommender]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    patience: Patience = field(default_factory=Patience)
 
     # -- the questions ----------------------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class Decider:
     def noted(self, made: Decision) -> Answer:
         """Write a decision down that commits nothing, and say in the fields of its answer whether that was possible."""
         try:
-            with self.ledger.writing(seconds=NOTING_SECONDS) as connection:
+            with self.patience.waiting() as seconds, self.ledger.writing(seconds=seconds) as connection:
                 made.write(connection)
         except LedgerError as error:
             log.warning("A decision could not be written, so the answer is advice: %s", error)

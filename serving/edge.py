@@ -160,7 +160,7 @@ class Edge:
             await self._hand_on(scope, receive, out)
             return
         waits = time.perf_counter()
-        turns = self.writes if route.tag == "Write" else self.turns
+        turns = self.writes if route.writes(passed.ask) else self.turns
         passed.turn = await turns.take(passed.actor.name)
         metrics.WAITS.observe(time.perf_counter() - waits)
         try:

@@ -48,6 +48,10 @@ class Route:
     queued: bool = True
     query: type[BaseModel] | None = None
 
+    def writes(self, ask: BaseModel | None) -> bool:
+        """Whether this question writes more than what was decided, and so waits for the ledger like any writer."""
+        return self.tag == "Write" or bool(getattr(ask, "commit", False)) or not getattr(ask, "dry_run", True)
+
 
 _ADVICE: Final = (409, ("commit_unavailable",))
 #: What a commit may be told besides.
@@ -108,7 +112,7 @@ ROUTES: Final[dict[str, Route]] = {
         ),
         Route(
             "/model", "GET", "What serves now, and how well it did when it was judged.", answer=ModelAnswer,
-            scope="read",
+            scope="read", queued=False,
         ),
         Route("/livez", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None, queued=False),
         Route("/healthz", "GET", "The process is alive.", media="text/plain", tag="Operate", scope=None, queued=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -201,6 +202,9 @@ class Callsheet:
         for route in ("recommend_reps", "recommend_leads", "score", "plan", "record", "ingest", "erase"):
             # BentoML inspects a method's signature each time it is looked up; once is enough.
             setattr(self, route, getattr(self, route))
+        # What is loaded by now stays; looked through for garbage, it would hold every answer up for half a second.
+        gc.collect()
+        gc.freeze()
 
     @property
     def recommender(self) -> Recommender:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
@@ -14,10 +14,12 @@ from features.errors import CallsheetError
 
 #: Requests that one worker computes at once; LightGBM lets go of the interpreter while it predicts.
 RUNNING: Final = 4
-#: Writes of events and rows that one worker has at work besides: the ledger lets one in at a time, so however many come
-#: and however long they take, they keep no question from its turn.
-WRITING: Final = 2
-#: Requests that wait for that; at milliseconds each, the last one's wait is well below a second.
+#: Requests that write more than what was decided, such as commits, that one worker has at work besides: the ledger lets
+#: one in at a time, so however many come and however long they wait for it, they keep no question from its turn.
+WRITING: Final = 4
+#: Of each kind, what one caller leaves to others, however long his own take.
+FOR_OTHERS: Final = 1
+#: Requests that wait for their turn; at milliseconds each, the last one's wait is well below a second.
 WAITING: Final = 64
 #: Who has waited this long is told so instead of being started: the caller has given up by then.
 WAIT_SECONDS: Final = 5.0
@@ -72,12 +74,21 @@ class Turn:
 
 
 class Turns:
-    """The turns of one worker; all but the end of a turn happens in the event loop."""
+    """The turns of one worker; all but the end of a turn happens in the event loop.
+
+    No turn is free while somebody waits who may have it.
+    """
 
     def __init__(self, running: int = RUNNING, waiting: int = WAITING, seconds: float = WAIT_SECONDS) -> None:
         self._most_running, self._most_waiting, self._seconds = running, waiting, seconds
+        self._each = max(running - FOR_OTHERS, 1)
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self.running = 0
+        self._at_work: Counter[str] = Counter()
+
+    @property
+    def running(self) -> int:
+        """How many are at work."""
+        return self._at_work.total()
 
     @property
     def waiting(self) -> int:
@@ -91,11 +102,15 @@ class Turns:
         Raises Overloaded
         """
         loop = asyncio.get_running_loop()
-        if self.running >= self._most_running:
-            await self._wait(who, loop.create_future())
+        if self._free(who):
+            self._at_work[who] += 1
         else:
-            self.running += 1
-        return Turn(lambda: _call(loop, self._pass_on))
+            await self._wait(who, loop.create_future())
+        return Turn(lambda: _call(loop, lambda: self._over(who)))
+
+    def _free(self, who: str) -> bool:
+        """Whether there is a turn for this caller."""
+        return self.running < self._most_running and self._at_work[who] < self._each
 
     async def _wait(self, who: str, place: asyncio.Future[None]) -> None:
         self._make_room(who)
@@ -110,7 +125,7 @@ class Turns:
                 if not line and self._lines.get(who) is line:
                     del self._lines[who]
             elif place.done() and not place.cancelled() and place.exception() is None:
-                self._pass_on()  # it was given at the very moment in which the wait ended
+                self._over(who)  # it was given at the very moment in which the wait ended
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
             raise
@@ -123,17 +138,18 @@ class Turns:
             raise Overloaded
         longest.pop().set_exception(Overloaded())
 
-    def _pass_on(self) -> None:
+    def _over(self, who: str) -> None:
         """A turn is over: the next one's, or nobody's."""
-        while self._lines:
-            who, line = self._lines.popitem(last=False)
-            place = line.popleft()
-            if line:
-                self._lines[who] = line
+        self._at_work[who] -= 1
+        self._at_work += Counter()  # callers with none are forgotten
+        while (other := next(filter(self._free, self._lines), None)) is not None:
+            place = self._lines[other].popleft()
+            self._lines.move_to_end(other)
+            if not self._lines[other]:
+                del self._lines[other]
             if not place.done():
+                self._at_work[other] += 1
                 place.set_result(None)
-                return
-        self.running -= 1
 
 
 def _call(loop: asyncio.AbstractEventLoop, back: Callable[[], None]) -> None:

@@ -15,10 +15,13 @@ from typing import Any
 import bentoml
 import httpx
 import pytest
+from pydantic import BaseModel
 from starlette.responses import Response
 
+from serving.body import checked
 from serving.edge import PASSED, Edge
-from serving.turns import RUNNING, WAITING, WRITING
+from serving.routes import ROUTES
+from serving.turns import FOR_OTHERS, RUNNING, WAITING, WRITING
 from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
 
@@ -115,6 +118,11 @@ def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, tmp_path
 # -- BentoML's own deadline, with the edge before it ------------------------------------------------------------------
 
 
+def in_process(app: Any) -> httpx.AsyncClient:
+    """A client of the edge before an application."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(Edge(app)), base_url="http://x", headers=JSON)
+
+
 class Slow:
     """What the service's methods are to the edge, but slower than their deadline."""
 
@@ -169,9 +177,25 @@ def test_work_that_outlives_its_deadline_still_counts_until_it_ends() -> None:
     assert Slow.at_once == 0
 
 
-def test_writes_that_take_long_keep_no_question_from_its_turn() -> None:
+QUESTIONS = {
+    "/score": b'{"pairs": []}', "/recommend_reps": b'{"lead_id": "L"}', "/recommend_leads": b'{"rep_id": "R"}',
+    "/plan": b'{"week": "2026-W10"}',
+}  # fmt: skip
+EVENT = b'{"events": [{"event_id": "e", "offer_id": "o", "kind": "accepted", "at": "2026-03-02T09:00:00Z"}]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "writing"),
+    [
+        ("/record", EVENT),
+        ("/recommend_reps", b'{"lead_id": "L", "commit": true}'),
+        ("/recommend_leads", b'{"rep_id": "R", "commit": true}'),
+        ("/plan", b'{"week": "2026-W10", "dry_run": false}'),
+    ],
+)
+def test_writes_that_take_long_keep_no_question_from_its_turn(path: str, writing: bytes) -> None:
     """As when the ledger is locked by someone else, or thousands of rows are taken in."""
-    lines = b'{"events": [{"event_id": "e", "offer_id": "o", "kind": "accepted", "at": "2026-03-02T09:00:00Z"}]}'
+    at_once = WRITING - FOR_OTHERS
 
     async def test() -> None:
         locked = asyncio.Event()
@@ -180,20 +204,41 @@ def test_writes_that_take_long_keep_no_question_from_its_turn() -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             nonlocal at_work
             with PASSED.get().working():
-                if scope["path"] == "/record":
+                if scope["callsheet"].ask == written:
                     at_work += 1
                     await locked.wait()
                 await Response("{}")(scope, receive, send)
 
-        transport = httpx.ASGITransport(Edge(app))
-        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=JSON) as client:
-            writes = [asyncio.create_task(client.post("/record", content=lines)) for _ in range(RUNNING + WRITING + 3)]
-            while at_work < WRITING:
+        written = checked(ROUTES[path].ask or BaseModel, writing)
+        async with in_process(app) as client:
+            writes = [asyncio.create_task(client.post(path, content=writing)) for _ in range(RUNNING + WRITING + 3)]
+            while at_work < at_once:
                 await asyncio.sleep(0)
-            answered = [(await client.post("/score", content=b'{"pairs": []}')).status_code for _ in range(3)]
-            assert (answered, at_work) == ([200] * 3, WRITING)
+            for question, content in QUESTIONS.items():
+                assert (await client.post(question, content=content)).status_code == 200
+            assert at_work == at_once
             locked.set()
             assert {(await write).status_code for write in writes} == {200}
+
+    asyncio.run(test())
+
+
+def test_what_serves_is_told_however_many_questions_are_computed() -> None:
+    async def test() -> None:
+        waits = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with PASSED.get().working():
+                if scope["path"] == "/score":
+                    await waits.wait()
+                await Response("{}")(scope, receive, send)
+
+        async with in_process(app) as client:
+            asked = [asyncio.create_task(client.post("/score", content=b'{"pairs": []}')) for _ in range(2 * RUNNING)]
+            await asyncio.sleep(0.05)
+            assert (await client.get("/model")).status_code == 200
+            waits.set()
+            assert {(await one).status_code for one in asked} == {200}
 
     asyncio.run(test())
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serving.actor import LOCAL, Actor
 from serving.crowd import Crowd, Quota
 from serving.refusal import Turned
-from serving.turns import Overloaded, Turn, Turns
+from serving.turns import FOR_OTHERS, Overloaded, Turn, Turns
 
 A, B = Actor("key:a", frozenset()), Actor("key:b", frozenset())
 
@@ -134,6 +134,25 @@ def test_one_who_floods_does_not_hold_the_others_back() -> None:
     run(test)
 
 
+def test_one_whose_work_takes_long_leaves_others_a_turn() -> None:
+    async def test() -> None:
+        turns = Turns(running=3, waiting=9)
+        long = [await turns.take("a") for _ in range(3 - FOR_OTHERS)]
+        more = asyncio.create_task(turns.take("a"))
+        other = await turns.take("b")
+        last = asyncio.create_task(turns.take("b"))
+        await settle()
+        assert (turns.running, turns.waiting, more.done(), last.done()) == (3, 2, False, False)
+        work(other)
+        await settle()
+        assert (more.done(), last.done()) == (False, True)
+        work(long[0])
+        await settle()
+        assert more.done()
+
+    run(test)
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["take", "take", "take", "end", "end", "cancel", "time"]), st.integers(0, 3)),
@@ -161,6 +180,7 @@ def test_whatever_happens_no_turn_is_lost_and_none_made(steps: list[tuple[str, i
                 with suppress(Overloaded, asyncio.CancelledError):
                     held.append(task.result())
             assert turns.running <= 2
+            assert max(turns._at_work.values(), default=0) <= 2 - FOR_OTHERS
             assert turns.waiting <= 3
         while tasks or held:
             for turn in held:
