@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from features.errors import ModelError
@@ -36,7 +37,7 @@ class ModelCache:
         """Copy a model's files here, unless a whole copy is here already; a damaged one is replaced.
 
         source   a folder that holds the files, such as the registry's; read once, checked before it is written
-        Raises   ModelError when the source is not that model
+        Raises   ModelError when the source is not that model, or its files cannot be written here
         """
         target = self.folder(content_hash)
         try:
@@ -44,6 +45,17 @@ class ModelCache:
             return target
         except ModelError:
             files = store.read(source, expected=content_hash)
+        try:
+            self._put(files, target)
+        except OSError as error:
+            raise ModelError(
+                f"The model {content_hash[:12]} cannot be written to {self.root}: {error.strerror}. What is there "
+                "is as it was; make room or put it right, and ask again."
+            ) from error
+        return target
+
+    def _put(self, files: Mapping[str, bytes], target: Path) -> None:
+        """Write the files beside, and let them be the model as a whole."""
         self.root.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".fetch-", dir=self.root))
         try:
@@ -53,7 +65,6 @@ class ModelCache:
             made.rename(target)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-        return target
 
     def load(self, content_hash: str) -> Product:
         """The model, once its bytes are verified and another process has survived loading it. Raises ModelError."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,13 +15,11 @@ import psutil
 import pytest
 from sqlalchemy import func, select, update
 
-from serving.ledger import Ledger, LedgerError
+from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.crm import OFFERS
 from serving.ledger.tables import AUDIT, EVENTS, HOLDS, IDEMPOTENCY, LEDGER_CLOCK
 from tests.faults.conftest import Served
-from tests.faults.writer import offer
-from tests.serving.ledger.small import furnish
 
 
 def post(served: Served, route: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:
@@ -135,6 +129,22 @@ def refused_and_mended(served: Served, failing: Any) -> dict[str, httpx.Response
     return said
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_who_writes_while_somebody_holds_the_ledger_for_a_while_is_answered_when_it_is_free(
+    served: Served, seconds: int
+) -> None:
+    lead_id, key = free_lead(served), f"waits-{seconds}"
+    with ThreadPoolExecutor(1) as pool:
+        with held(served.ledger):
+            asked = pool.submit(post, served, "/recommend_reps", {"lead_id": lead_id, "commit": True}, key)
+            time.sleep(seconds)
+            assert not asked.done()
+        said = asked.result()
+    assert (said.status_code, said.headers.get("idempotent-replayed")) == (200, None)
+    assert said.json()["items"][0]["offer_id"]
+
+
 def test_a_ledger_that_somebody_holds_refuses_writes_after_a_while_and_nothing_else(served: Served) -> None:
     said = refused_and_mended(served, held(served.ledger))
     assert set(list(said)[:5]) == {"advice", "score", "explain", "model", "ready"}  # no question waits like a write
@@ -178,53 +188,3 @@ def test_a_disk_that_takes_no_more_refuses_writes_and_nothing_else(served: Serve
     said = refused_and_mended(served, full(served))
     assert said["advice"].json()["advice_only"] is True
     assert said["advice"].json()["decision_id"] is None
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill_up(ledger: Ledger) -> int:
-    """Commit until it is refused; how many were committed."""
-    done = 0
-
-    def on_and_on() -> None:
-        nonlocal done
-        while True:
-            offer(ledger, f"L-{uuid.uuid4().hex}", early=False)
-            done += 1
-
-    with pytest.raises(LedgerError) as refused:
-        on_and_on()
-    assert (refused.value.code, refused.value.status) == ("ledger_unavailable", 503)
-    return done
-
-
-def test_a_full_disk_loses_nothing_and_takes_writes_again_when_there_is_room(small_disk: Path) -> None:
-    ledger = Ledger.open(f"sqlite:///{small_disk / 'ledger.db'}", small_disk)
-    furnish(ledger)
-    before = written(ledger)[0]
-    done = fill_up(ledger)
-    assert done > 0
-    assert fill_up(ledger) <= 1  # what the first left free
-    count = written(ledger)[0]
-    with ledger.reading() as connection:
-        assert verify(connection) is None
-        assert connection.exec_driver_sql("PRAGMA quick_check").scalars().all() == ["ok"]
-    assert count >= before + done
-    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
-    for _ in range(50):
-        offer(ledger, f"L-{uuid.uuid4().hex}", early=False)
-    assert written(ledger)[0] == count + 50
-    with ledger.reading() as connection:
-        assert verify(connection) is None
-        assert connection.exec_driver_sql("PRAGMA integrity_check").scalars().all() == ["ok"]
-    ledger.close()
