@@ -131,6 +131,8 @@ SAYS: dict[str, dict[str, str]] = {
         "holdout": "Share of the accounts whose leads stay on the rules, so that lift can be measured.",
         "salt": "Another salt, another draw of those accounts.",
         "explore": "How many leads go to a drawn rep instead of the best.",
+        "shadow": "In all committed decisions on a lead (true), or a share of them, the challenger looks on.",
+        "pilot": "The challenger decides for pilot reps: their call sheets, and leads of accounts that they own.",
     },
     "Explore": {
         "share": "Of the committed decisions, how many are drawn.",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from features.config_values import Number, Section, Share, Text
+from features.config_values import Flag, Number, Section, Share, Text
 
 Part = Annotated[Number, Field(ge=0, lt=1)]
 
@@ -21,8 +21,18 @@ class Explore(Section):
 
 
 class Policy(Section):
-    """Who decides: the model, the old rules for a held-out share of accounts, chance for a share of the rest."""
+    """Who decides: the model, the old rules for a held-out share of accounts, chance for a share of the rest.
+
+    And what the challenger may do beside the model: look on, and decide for pilot reps.
+    """
 
     holdout: Part = 0.0
     salt: Text = "callsheet"
     explore: Explore = Explore()
+    shadow: Flag | Share = False
+    pilot: Flag = False
+
+    @property
+    def shadow_share(self) -> float:
+        """Of the committed decisions on a lead, in how many the challenger looks on."""
+        return float(self.shadow)

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from features.config import Config
 from features.errors import CallsheetError
 from features.schema import TABLES
+from serving import pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
 from serving.inline import AlreadyStored
@@ -27,7 +28,7 @@ from serving.ledger.erase import refuse_erased
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk, open_offers
 from serving.ledger.patience import Patience
-from serving.policy import Mixed, Name, held_out, mixed
+from serving.policy import Mixed, held_out, mixed, name_of
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
 
@@ -75,7 +76,8 @@ class Asked:
     @classmethod
     def of_lead(cls, recommender: Recommender, lead_id: str, rows: Mapping[str, Mapping[str, Any]]) -> Asked:
         """Who should get a lead?"""
-        ranking, policy = recommender.rank_reps(lead_id), recommender.config.policy
+        recommender, ranking = pilot.rank_reps(recommender, lead_id)
+        policy = recommender.config.policy
         if not (policy.holdout or policy.explore.share):
             return cls(recommender, ranking, ("lead_id", lead_id), rows)
         rules, account = recommender.by_rules(ranking), recommender.account_of(lead_id)
@@ -85,8 +87,7 @@ class Asked:
         """The ranking that decides, without those who were lost."""
         ranking = self.ranking.without(lost)
         if self.rules is None:
-            name: Name = "champion" if ranking.order.rung == "champion" else "fallback"
-            return Mixed(ranking, name, np.eye(1, len(ranking.best))[0])
+            return Mixed(ranking, name_of(ranking), np.eye(1, len(ranking.best))[0])
         return mixed(ranking, self.rules.without(lost), self.account, self.recommender.config.policy, draw)
 
     def answer(self, decided: Mixed, k: int, *, reasons: bool) -> Answer:
@@ -150,8 +151,9 @@ class Decider:
 
         def rank(recommender: Recommender) -> Asked:
             held = self._held(rep_id)
-            ranking = recommender.rank_leads(rep_id).without(dict.fromkeys(held, "lead_taken"))
-            return Asked(recommender, ranking, ("rep_id", rep_id), held=held)
+            recommender, ranking = pilot.rank_leads(recommender, rep_id)
+            free = ranking.without(dict.fromkeys(held, "lead_taken"))
+            return Asked(recommender, free, ("rep_id", rep_id), held=held)
 
         def settle(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:
             return _best_leads(desk, asked, ranking, k)

@@ -55,10 +55,22 @@ OVERDUE: Final = Gauge(
     multiprocess_mode="livemax",
 )  # fmt: skip
 SLA_BREACHES: Final = Counter("callsheet_sla_breaches_total", "Offers that expired without an answer.")
+CHALLENGED: Final = Counter(
+    "callsheet_challenger_answers_total",
+    "Answers of the challenger. how: shadow, pilot. result: agrees or differs with the model that serves, error, "
+    "skipped (it had more to look on at than it could).", ("how", "result"),
+)  # fmt: skip
+CHALLENGER_SECONDS: Final = Histogram(
+    "callsheet_challenger_shadow_duration_seconds", "What looking on took, beside the answers.", buckets=_MILLISECONDS
+)
+CHALLENGER_REFUSED: Final = Gauge(
+    "callsheet_challenger_refused", "1 where a worker cannot use the challenger that is named; its log says why.",
+    multiprocess_mode="livemax",
+)  # fmt: skip
 
 ALL: Final = (
     REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
-    LEDGER_LAG, LEDGER_STALE, OVERDUE, SLA_BREACHES,
+    LEDGER_LAG, LEDGER_STALE, OVERDUE, SLA_BREACHES, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from features.config_policy import Explore, Policy
 from serving.ranking import Ranking
 
-Name = Literal["champion", "fallback", "holdout", "explore"]
+Name = Literal["champion", "fallback", "holdout", "explore", "pilot"]
 _WHOLE: Final = 2**64
 
 
@@ -49,12 +49,16 @@ def mixed(model: Ranking, rules: Ranking, account_id: str, policy: Policy, draw:
     if held_out(account_id, policy):
         place = {one: i for i, one in enumerate(model.best_ids)}
         return Mixed(rules, "holdout", chance[[place[one] for one in rules.best_ids]])
-    name: Name = "champion" if model.order.rung == "champion" else "fallback"
     chosen = _pick(by_model, _part("explore", draw)) if draw is not None and len(by_model) else 0
     if chosen == 0:
-        return Mixed(model, name, chance)
+        return Mixed(model, name_of(model), chance)
     first = np.r_[chosen, np.delete(np.arange(len(by_model)), chosen)]
     return Mixed(replace(model, best=model.best[first]), "explore", chance[first])
+
+
+def name_of(model: Ranking) -> Name:
+    """Whose decision it is where neither the holdout nor chance takes it from the model."""
+    return {"champion": "champion", "challenger": "pilot"}.get(model.order.rung, "fallback")  # type: ignore[return-value]
 
 
 def drawn_with(value: np.ndarray, explore: Explore) -> np.ndarray:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from features.config import Config
 from features.errors import UsageError
 from serving.cache import ModelCache, probe
+from serving.challenge import settle
 from serving.ledger import Ledger
+from serving.ledger.challengers import Challengers
 from serving.ledger.releases import Release, Released, Releases
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def promote(
     release = releases.promote(
         model, seen=based_on, reason=reason or verdict.reason, gate=_gate(verdict), forced=not verdict.passed
     )
+    settle(ledger, model)
     return Promotion(found.version, verdict, release, mirrored=_mirror(registry, release))
 
 
@@ -133,10 +136,12 @@ def rollback(
 def models(home: Path, ledger: Ledger) -> list[dict[str, Any]]:
     """What serves, what served before and what waits, one row each: the releases, then what was never released.
 
+    The challenger is of the kind `shadow`, since when `promoted_at` says.
     Columns: serves, version, revision, kind, promoted_at, forced, reason, content_hash, feature_version, run_id.
     """
     releases = Releases(ledger)
-    history, rows, released = releases.history(), [], set()
+    history, rows, released = releases.history(), [], set[str | None]()
+    tried = Challengers(ledger).current()
     runs: dict[str, str] = {}
     waiting = []
     try:
@@ -158,6 +163,16 @@ def models(home: Path, ledger: Ledger) -> list[dict[str, Any]]:
                 "content_hash": release.model.content_hash if release.model else None,
                 "feature_version": release.model.feature_version if release.model else None,
                 "run_id": runs.get(version or ""),
+            }
+        )  # fmt: skip
+    if tried is not None and tried.model is not None:
+        released.add(tried.model.version)
+        rows.append(
+            {
+                "serves": False, "version": tried.model.version, "revision": None, "kind": "shadow",
+                "promoted_at": tried.at.isoformat(timespec="seconds"), "forced": None, "reason": tried.reason,
+                "content_hash": tried.model.content_hash, "feature_version": tried.model.feature_version,
+                "run_id": runs.get(tried.model.version),
             }
         )  # fmt: skip
     for one in waiting:

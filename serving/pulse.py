@@ -60,6 +60,8 @@ class Pulse:
         about = standing.product.card.get("about", {}) if standing.product else {}
         for rung in ("champion", "last_good"):
             metrics.MODEL_AGE.labels(rung).set(_age(about.get("cut")) if rung == standing.rung else 0)
+        contender = answers.recommender.contender
+        metrics.CHALLENGER_REFUSED.set(contender is not None and contender.product is None)
         live = getattr(answers, "live", None)
         if live is not None:
             metrics.LEDGER_STALE.set(live.stale_seconds)

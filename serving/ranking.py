@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from features.eligibility import RULES as REFUSALS
 from features.matrix import Matrix
 from models.product import Product
 from serving.ladder import Standing
+
+#: Why no model scored a lead that one could have.
+OBJECTS: Final = "the contact objects to profiling, so no model scores the lead"
 
 
 @dataclass(frozen=True)

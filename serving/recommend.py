@@ -25,8 +25,9 @@ from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
 from serving.policy import held_out
-from serving.ranking import Order, Ranking
+from serving.ranking import OBJECTS, Order, Ranking
 from serving.reasons import reasons_of
+from serving.trial import Contender
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +41,17 @@ Clock = Callable[[], int]
 class Recommender:
     """Answers from one book under one configuration; `standing` is replaced as a whole when another model serves.
 
-    clock  tells the instant of an answer that names no other, int64 microseconds UTC; None: the book's own now, always
-    seq    the last change of the ledger that the book knows; None: it is a snapshot's
+    clock      tells the instant of an answer that names no other, int64 microseconds UTC; None: the book's now, always
+    seq        the last change of the ledger that the book knows; None: it is a snapshot's
+    contender  the challenger beside the model that answers; it answers nothing here
     """
 
     def __init__(
-        self, book: Book, config: Config, standing: Standing, *, clock: Clock | None = None, seq: int | None = None
-    ) -> None:
-        self.book, self.config, self.clock, self.seq = book, config, clock, seq
+        self, book: Book, config: Config, standing: Standing, *, clock: Clock | None = None, seq: int | None = None,
+        contender: Contender | None = None,
+    ) -> None:  # fmt: skip
+        self.book, self.config, self.clock, self.seq, self.contender = book, config, clock, seq, contender
+        self._beside: Recommender | None = None
         self.standing = standing
         self._one_at_a_time = Lock()
         self._opened: tuple[int, np.ndarray] | None = None
@@ -63,6 +67,15 @@ class Recommender:
         product = standing.product
         engine = Engine(self.book, self.config, product.vocabulary if product else None)
         self._served = standing, engine  # one reference: an answer never mixes two models
+
+    @property
+    def beside(self) -> Recommender | None:
+        """Who answers from the same book by the challenger; None: there is none that can."""
+        if self._beside is None and self.contender is not None and self.contender.product is not None:
+            self._beside = Recommender(
+                self.book, self.config, self.contender.standing, clock=self.clock, seq=self.seq
+            )  # fmt: skip
+        return self._beside
 
     @property
     def now(self) -> int:
@@ -114,6 +127,15 @@ class Recommender:
         best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
         return replace(ranking, order=order, best=best)
 
+    def again(self, ranking: Ranking) -> Ranking:
+        """The same candidates as of the same instant, ranked by what answers here; those who were lost stay so."""
+        standing, engine = self._served
+        lead, rep = (codes[ranking.rows] for codes in ranking.pairs)
+        order = self._order(standing, engine, lead, rep, np.full(len(lead), ranking.now, np.int64))
+        best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
+        best = best[ranking.refused[ranking.rows[best]] == 0]
+        return replace(ranking, order=order, best=best, standing=standing)
+
     def account_of(self, lead_id: str) -> str:
         """The id of the account that a lead belongs to now; empty where it is not known."""
         code = np.array([self.book.lead_index.code(lead_id, "lead_id")])
@@ -130,7 +152,7 @@ class Recommender:
         with self._one_at_a_time:
             # One instant for all of it: the book's, which is the later of now and the lead's creation.
             book, rows = book_with(self.book, self.config, lead, self.now)
-        return Recommender(book, self.config, self.standing, seq=self.seq), rows
+        return Recommender(book, self.config, self.standing, seq=self.seq, contender=self.contender), rows
 
     def leads_for_rep(self, rep_id: str, k: int = 10, *, reasons: bool = False) -> Answer:
         """Rank the open leads that a rep may take. Raises UnknownId."""
@@ -175,7 +197,7 @@ class Recommender:
             }
             for i in range(len(lead))
         ]  # fmt: skip
-        return self._said(standing, standing.rung, reason, self.now) | {"items": items}
+        return self.signed(standing, standing.rung, reason, self.now) | {"items": items}
 
     # -- ranking ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +226,7 @@ class Recommender:
         best = ranking.best[: k - len(first)]
         rest = self._items(ranking.ranked, ranking.ids[ranking.rows[best]], order, best, reasons, ranking.now)
         items = [item | {"rank": place + 1} for place, item in enumerate([*first, *rest])]
-        return self._said(ranking.standing, order.rung, order.reason, ranking.now) | {
+        return self.signed(ranking.standing, order.rung, order.reason, ranking.now) | {
             "decision_id": None, "advice_only": True, "candidates": len(ranking.refused),
             "refused": ranking.counted, "scored": len(ranking.rows), "items": items,
         }  # fmt: skip
@@ -245,7 +267,7 @@ class Recommender:
 
     def said(self, order: Order, now: int) -> Answer:
         """What every answer names: who answered, as of when, and how well."""
-        return self._said(self.standing, order.rung, order.reason, now)
+        return self.signed(self.standing, order.rung, order.reason, now)
 
     def _newest(self, rows: np.ndarray, lead: np.ndarray) -> np.ndarray:
         if len(rows) <= SCORED:
@@ -280,7 +302,7 @@ class Recommender:
                 log.exception("The model could not answer")
                 reason = f"model {standing.version} could not answer: {type(error).__name__}"
         elif product is not None:
-            reason = "the contact objects to profiling, so no model scores the lead"
+            reason = OBJECTS
         rung, score = rank_by_rules(matrix, self._owns(lead, rep, t))
         return _by_rule(score, str(rung[np.argmax(score)]), reason, matrix)
 
@@ -325,28 +347,13 @@ class Recommender:
 
     # -- what every answer names ------------------------------------------------------------------------------------
 
-    def _said(self, standing: Standing, rung: str, reason: str | None, now: int) -> Answer:
+    def signed(self, standing: Standing, rung: str, reason: str | None, now: int) -> Answer:
+        """What every answer names: who answered, as of when, and why it was not the champion."""
         by_model = rung not in (OWNER_TERRITORY, HASH)
         return {
             "as_of": iso(now), "policy": "champion" if rung == "champion" else "fallback", "rung": rung,
             "degraded": reason is not None, "degraded_reason": reason,
             "model_version": standing.version if by_model else None, "feature_version": FEATURE_VERSION,
-        }  # fmt: skip
-
-    def model(self) -> Answer:
-        """What serves now, and how well it did when it was judged."""
-        standing, release = self.standing, self.standing.release
-        card = standing.product.card if standing.product else {}
-        shown = ("recipe", "heads", "rounds", "rows", "behaviour", "about", "lightgbm")
-        now = self.now
-        return self._said(standing, standing.rung, standing.reason, now) | {
-            "revision": release.revision if release else None,
-            "content_hash": standing.product.content_hash if standing.product else None,
-            "market_fingerprint": self.config.market_fingerprint,
-            "promoted_at": release.promoted_at.strftime("%Y-%m-%dT%H:%M:%SZ") if release else None,
-            "reason": release.reason if release else None, "forced": bool(release and release.forced),
-            "gate": dict(release.gate) if release else {}, "card": {k: card[k] for k in shown if k in card},
-            "leads": len(self.book.lead_ids), "reps": len(self.book.rep_ids), "open_leads": len(self.open_at(now)),
         }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from features.config import load_config
 from features.errors import CallsheetError
 from serving import logs, metrics
 from serving.body import checked_query
+from serving.card import card_of
 from serving.credentials import Keys
 from serving.crowd import Quota
 from serving.decided import Decided
@@ -128,7 +129,7 @@ def _json(content: Any) -> Response:
 
 
 async def _model(request: Request) -> Response:
-    return _answered(request.app.state.service.recommender.model)
+    return _answered(lambda: card_of(request.app.state.service.recommender))
 
 
 async def _metrics(_: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.errors import TableError
+from features.errors import TableError, UsageError
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -180,6 +180,9 @@ def _say_refused(error: TableError, format: Format) -> None:
 def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
     model: Annotated[str | None, typer.Option(metavar="VERSION", show_default="the challenger", help="Which.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Release it though the gate refuses; needs --reason.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Make it the challenger beside what serves, without the gate.")
+    ] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="DIR|URL", help="Try it on offers answered since its cut, too.")
@@ -194,19 +197,45 @@ def promote( config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOptio
     for the features in it. With --format json or csv each check is a row, and the
     last row is the verdict, with the version, whether it was forced, whether it serves.
 
+    With --shadow nothing is judged and what serves goes on: the model becomes the
+    challenger, which looks on as far as policy.shadow says, and decides for pilot
+    reps where policy.pilot is true. `callsheet rollback --shadow` ends that.
+
     \b
     Examples
       callsheet promote
+      callsheet promote --shadow --model 4
       callsheet promote --model 3
       callsheet promote --data crm
       callsheet promote --force --reason "agreed with sales on 2 March"
     """
     settings = config_at(config)
+    if shadow:
+        if force or data is not None:
+            raise UsageError("--shadow asks the gate nothing, so it takes no --force and no --data.", field="--shadow")
+        _challenge(home, db, settings, model, reason)
+        return
     known = snapshot_of(data, settings, mapping, as_of) if data is not None else None
     released = _promote(
         home, db, settings, version=model, force=force, reason=reason, snapshot=known, format=format
     )  # fmt: skip
     raise typer.Exit(0 if released else 1)
+
+
+def _challenge(home: Path, db: str | None, settings: Config, version: str | None, reason: str | None) -> None:
+    from serving.challenge import challenge
+    from serving.ledger import Ledger
+
+    with closing(Ledger.open(db, home)) as ledger:
+        named = challenge(home, ledger, settings, version=version, reason=reason)
+    policy = settings.policy
+    looks = (
+        f"it looks on in {policy.shadow_share:.0%} of the committed decisions on a lead" if policy.shadow_share else ""
+    )
+    decides = "it decides for pilot reps" if policy.pilot else ""
+    does = " and ".join(filter(None, (looks, decides))) or "policy.shadow and policy.pilot are off, so it does nothing"
+    assert named.model is not None
+    typer.echo(f"Model {named.model.version} is the challenger (revision {named.revision}); {does}.")
 
 
 def _promote(
@@ -231,21 +260,28 @@ def _promote(
 
 def rollback(
     home: HomeOption = HOME, db: DbOption = None, config: UnreadConfigOption = CONFIG,
+    shadow: Annotated[bool, typer.Option("--shadow", help="End the challenger's trial; what serves goes on.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")] = "rolled back by hand",
 ) -> None:  # fmt: skip
     """Take the last release back: what served before serves again, an earlier model or the rules.
 
-    Exits 1 when the rules serve already.
+    Exits 1 when the rules serve already, or with --shadow when there is no challenger.
 
     \b
     Examples
       callsheet rollback
+      callsheet rollback --shadow
       callsheet rollback --reason "reps in dach see leads of other segments"
     """
+    from serving.challenge import dismiss
     from serving.ledger import Ledger
     from serving.promote import rollback as back
 
     with closing(Ledger.open(db, home)) as ledger:
+        if shadow:
+            ended, model = dismiss(ledger, reason=reason)
+            typer.echo(f"Model {model.version} is the challenger no more (revision {ended.revision}).")
+            return
         release, _ = back(home, ledger, reason=reason)
     typer.echo(f"Now {release.called} serve{'s' if release.model else ''} (revision {release.revision}).")
 
@@ -254,7 +290,7 @@ def models(
     home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
     config: UnreadConfigOption = CONFIG,
 ) -> None:  # fmt: skip
-    """List what serves, what served before it, and which trained models wait.
+    """List what serves, what served before it, which model is tried beside it, and which wait.
 
     \b
     Examples

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -44,6 +45,19 @@ RELEASES = Table(
     Column("forced", Boolean, nullable=False),
     Column("gate", Text, nullable=False),  # JSON: what the gate said
     Column("prior", Integer),  # the revision to which a rollback returns
+)
+
+#: Which model is the challenger beside what serves: the row with the highest revision, added as releases are.
+CHALLENGERS = Table(
+    "challengers",
+    METADATA,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("model_version", String(64)),  # null: none is
+    Column("content_hash", String(64)),
+    Column("feature_version", String(200)),
+    Column("market_fingerprint", String(64)),
+    Column("at", Instant(), nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 # -- What changed, in one order ---------------------------------------------------------------------------------------
@@ -111,6 +125,23 @@ DECISION_DETAILS = Table(
     Column("decision_id", String(64), primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
+#: What the challenger would have done of a decision on a lead: written apart, after its answer.
+SHADOWS = Table(
+    "shadows",
+    METADATA,
+    Column("decision_id", String(64), primary_key=True),
+    Column("at", Instant(), nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("rep_id", Text),  # whom it would have taken; null: it failed
+    Column("agrees", Boolean),  # whether the model that serves ranks the same rep first
+    Column("error", Text),
+    # Of the rep who got the offer: what the challenger and the answer say; null where rules ranked, or it was erased.
+    Column("p_accept", Float),
+    Column("p_accept_answered", Float),
+    Column("scores", Text),  # JSON: rep_id -> its scores, of whom was answered and whom it would have taken
+)
+Index("ix_shadows_content_hash", SHADOWS.c.content_hash)
 #: Which offer holds a lead: the key lets one open or accepted offer of a lead be, whatever raced.
 HOLDS = Table(
     "holds",

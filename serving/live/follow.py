@@ -23,6 +23,7 @@ from serving.ledger import Ledger
 from serving.ledger.change import seq_of
 from serving.ledger.releases import Releases
 from serving.ledger.tables import RELEASES
+from serving.live.contending import Contending
 from serving.live.crm import Crm
 from serving.live.swap import settled, swapped
 from serving.recommend import Clock, Recommender
@@ -66,6 +67,7 @@ class Live:
         """
         self.ledger, self.config, self.clock = ledger, config, clock
         self.releases, self.cache = Releases(ledger), ModelCache(home)
+        self.contending = Contending(ledger, self.cache, config)
         self._renewing, self._stopped = Lock(), Event()
         self._threads: list[Thread] = []
         self._tried = time.monotonic()
@@ -109,7 +111,10 @@ class Live:
 
     def start(self) -> Live:
         """Follow the ledger from now on, in threads that end with the process."""
-        for name, work in (("ledger", self._follow_rows), ("releases", self._follow_releases)):
+        works = {
+            "ledger": self._follow_rows, "releases": self._follow_releases, "challenger": self._follow_challenger
+        }  # fmt: skip
+        for name, work in works.items():
             thread = Thread(target=work, name=f"follow-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -144,6 +149,20 @@ class Live:
             return RELEASE_POLL
 
         self._repeat("The released model cannot be told; the one that serves goes on", once)
+
+    def _follow_challenger(self) -> None:
+        """In a thread of its own: however long its trial takes, a release does not wait for it."""
+
+        def once() -> float:
+            if self.contending.look(self._recommender.standing):
+                with self._renewing:
+                    fresh = self._made(self._recommender.book, self._recommender.standing, self._recommender.seq)
+                    for one in filter(None, (fresh, fresh.beside)):
+                        one.warm()
+                    self._recommender = fresh
+            return RELEASE_POLL
+
+        self._repeat("The challenger cannot be told; answers go on as before", once)
 
     def _repeat(self, trouble: str, once: Callable[[], float]) -> None:
         """Do it until stopped; what goes wrong is said once, and its end too."""
@@ -197,4 +216,6 @@ class Live:
         )
 
     def _made(self, book: Book, standing: Standing, seq: int | None = None) -> Recommender:
-        return Recommender(book, self.config, standing, clock=self.clock, seq=self._crm.seq if seq is None else seq)
+        known = self._crm.seq if seq is None else seq
+        contender = self.contending.contender
+        return Recommender(book, self.config, standing, clock=self.clock, seq=known, contender=contender)

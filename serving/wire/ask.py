@@ -154,6 +154,18 @@ class ScoreAnswer(Said):
     items: list[ScoreItem]
 
 
+class ChallengerOut(Answer):
+    """The model that is tried beside what serves. usable: false where this worker has refused it, and why."""
+
+    model_version: str
+    content_hash: str
+    revision: int
+    since: str
+    reason: str
+    usable: bool
+    refused_because: str | None
+
+
 class ModelAnswer(Said):
     """What serves now, and how well it did when it was judged."""
 
@@ -168,3 +180,4 @@ class ModelAnswer(Said):
     leads: int
     reps: int
     open_leads: int
+    challenger: ChallengerOut | None

@@ -15,8 +15,10 @@ import serving.promote as module
 from features.errors import Conflict, ModelError, Refused, UsageError
 from models.recipe import Recipe
 from serving.cache import ModelCache
+from serving.challenge import challenge, dismiss
 from serving.ladder import chosen
 from serving.ledger import Ledger
+from serving.ledger.challengers import Challengers
 from serving.ledger.releases import Releases
 from serving.promote import champion, models, promote, rollback
 from tests.serving.conftest import Crm, make_home
@@ -274,3 +276,33 @@ def test_files_that_are_gone_from_the_registry_cannot_be_released(
     with pytest.raises(ModelError):
         promote(home, ledger, crm.config)
     assert Releases(ledger).current() is None
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_challenger_needs_no_gate_is_listed_and_its_trial_ends_by_hand_or_with_its_promotion(
+    crm: Crm, home: Path, ledger: Ledger
+) -> None:
+    with pytest.raises(Refused, match="no challenger"):
+        dismiss(ledger)
+    named = challenge(home, ledger, crm.config, reason="promising")
+    assert named.model is not None
+    assert Releases(ledger).current() is None
+    (row,) = models(home, ledger)
+    assert (row["serves"], row["version"], row["kind"], row["reason"]) == (False, "1", "shadow", "promising")
+    assert dismiss(ledger)[1] == named.model
+    with pytest.raises(Conflict):
+        challenge(home, ledger, crm.config, seen=1)
+    assert challenge(home, ledger, crm.config).revision == 3
+    promote(home, ledger, crm.config)
+    ended = Challengers(ledger).current()
+    assert ended is not None
+    assert (ended.model, ended.reason) == (None, "model 1 was promoted")
+    with pytest.raises(Refused, match="serves already"):
+        challenge(home, ledger, crm.config)
+
+
+def test_shadow_asks_the_gate_nothing_and_says_what_the_challenger_does(ask: Asked) -> None:
+    code, _, err = ask("--shadow", "--force", "--reason", "x")
+    assert (code, "--shadow" in err) == (2, True)
+    code, out, _ = ask("--shadow")
+    assert (code, "policy.shadow and policy.pilot are off, so it does nothing" in out) == (0, True)

@@ -15,6 +15,7 @@ import pytest
 
 from features.engine import Engine
 from features.errors import UnknownId
+from serving.card import card_of
 from serving.instants import micros
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.change import changing
@@ -290,7 +291,7 @@ def test_a_released_model_is_swapped_in_and_the_prior_one_is_freed(modelled: Liv
     assert prior() is None
     releases.rollback(seen=3, reason="back")
     until(answers(modelled, "2"))
-    assert modelled.recommender.model()["revision"] == 4
+    assert card_of(modelled.recommender)["revision"] == 4
 
 
 def test_a_rollback_to_the_rules_serves_the_rules(modelled: Live) -> None:
@@ -320,7 +321,7 @@ def test_a_damaged_model_is_refused_and_the_one_that_serves_goes_on(modelled: Li
     assert [item["score"] for item in answer["items"]] == scores
     Releases(modelled.ledger).promote(crm.released(1), seen=3, reason="the good one again")
     until(lambda: not modelled.recommender.standing.reason)
-    assert modelled.recommender.model()["revision"] == 4
+    assert card_of(modelled.recommender)["revision"] == 4
 
 
 def test_a_refused_model_is_tried_again_once_its_files_are_put_right(

@@ -1,0 +1,92 @@
+"""Which model is tried beside what serves: rows that are only ever added, each by compare-and-set, as releases are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from features.errors import Conflict, Refused
+from serving.ledger.database import Ledger
+from serving.ledger.releases import Released
+from serving.ledger.tables import CHALLENGERS
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """One row: from `at` on `model` is the challenger, or nothing is where it is None. revision counts up from 1."""
+
+    revision: int
+    model: Released | None
+    at: datetime
+    reason: str
+
+
+class Challengers:
+    """The challengers of one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def current(self) -> Challenger | None:
+        """The last row; None before the first."""
+        with self.ledger.reading() as connection:
+            return _current(connection)
+
+    def name(self, model: Released, *, seen: int, reason: str) -> Challenger:
+        """Make a model the challenger. `seen` is the revision that the decision was based on, 0 for none.
+
+        Raises Conflict when another was named, or its trial was ended, in between
+        """
+        return self._add(Challenger(seen + 1, model, datetime.now(UTC), reason))
+
+    def end(self, *, seen: int, reason: str) -> Challenger:
+        """Have no challenger any more. Raises Refused when there is none, Conflict as `name`."""
+        now = self.current()
+        if now is None or now.model is None:
+            raise Refused("There is no challenger whose trial could be ended.")
+        return self._add(Challenger(seen + 1, None, datetime.now(UTC), reason))
+
+    def _add(self, row: Challenger) -> Challenger:
+        model = row.model
+        values = {
+            "revision": row.revision, "model_version": model.version if model else None,
+            "content_hash": model.content_hash if model else None,
+            "feature_version": model.feature_version if model else None,
+            "market_fingerprint": model.market_fingerprint if model else None, "at": row.at, "reason": row.reason,
+        }  # fmt: skip
+        with self.ledger.writing() as connection:
+            now = _current(connection)
+            if (now.revision if now else 0) != row.revision - 1:
+                raise _beaten(now)
+            try:
+                with connection.begin_nested():
+                    connection.execute(insert(CHALLENGERS).values(values))
+            except IntegrityError:  # PostgreSQL lets two writers get this far
+                raise _beaten(_current(connection)) from None
+        return row
+
+
+def _beaten(now: Challenger | None) -> Conflict:
+    what = f"model {now.model.version} is" if now and now.model else "no model is"
+    return Conflict(
+        f"Another came first: {what} the challenger now. Look at it with `callsheet models`, then decide again.",
+        field="revision",
+    )
+
+
+def _current(connection: Connection) -> Challenger | None:
+    row = connection.execute(select(CHALLENGERS).order_by(CHALLENGERS.c.revision.desc()).limit(1)).first()
+    return _read(row) if row else None
+
+
+def _read(row: Row[Any]) -> Challenger:
+    model = (
+        Released(row.model_version, row.content_hash, row.feature_version, row.market_fingerprint)
+        if row.model_version is not None
+        else None
+    )
+    return Challenger(row.revision, model, row.at, row.reason)
