@@ -1,8 +1,8 @@
-"""Lift of the model over the held-out accounts on the rules, with a band that holds however often one looks."""
+"""Lift of the model, and of the challenger, over held-out accounts; with a band that holds however often one looks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ WINDOW = 28 * DAY
 LEAST = 20
 #: Accounts at which the band is narrowest; any choice is valid.
 TUNED_AT = 200
-MODEL, HOLDOUT = ("champion", "explore", "pilot"), "holdout"
+MODEL, HOLDOUT, PILOT = ("champion", "explore", "pilot"), "holdout", "pilot"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Looked:
     model, holdout    accounts that have matured; model_mean, holdout_mean: conversions an account
     lift, low, high   conversions an account more with the model; the band holds at all looks at once
     waiting           accounts that have not matured yet
+    who               who is compared, in words
     """
 
     model: int
@@ -37,26 +38,31 @@ class Looked:
     low: float
     high: float
     waiting: int
+    who: str = "The model"
 
     @property
     def sentence(self) -> str:
         """The finding in words."""
         band = f"{self.lift:+.3f} conversions an account (95 % band {self.low:+.3f} to {self.high:+.3f})"
         if self.low > 0:
-            return f"The model converts more than the rules: {band}, whenever one looks."
+            return f"{self.who} converts more than the rules: {band}, whenever one looks."
         if self.high < 0:
-            return f"The model converts LESS than the rules: {band}, whenever one looks."
-        return f"No difference is shown yet: {band}."
+            return f"{self.who} converts LESS than the rules: {band}, whenever one looks."
+        return f"{self.who} shows no difference yet: {band}."
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """Offers that the policy mix made, (n,) each: codes of accounts, instants (NAT: not converted), policy names."""
+    """Offers that the policy mix made, (n,) each: codes of accounts, instants (NAT: not converted), policy names.
+
+    of_pilot   bool: whether a pilot rep owned the account then
+    """
 
     account: np.ndarray
     offered: np.ndarray
     converted: np.ndarray
     policy: np.ndarray
+    of_pilot: np.ndarray
 
     @classmethod
     def of(cls, book: Book) -> Mixed:
@@ -66,12 +72,46 @@ class Mixed:
         ours = np.isin(outcomes.policy.astype(str), (*MODEL, HOLDOUT)) & (account >= 0)
         known = outcomes.converted_known
         converted = np.where(known <= book.now, known, NAT)
-        return cls(account[ours], outcomes.offered[ours], converted[ours], outcomes.policy[ours].astype(str))
+        owner = book.accounts.owner.read(account, outcomes.offered, latest=True)
+        of_pilot = (owner >= 0) & (book.reps.pilot[np.maximum(owner, 0)] == 1)
+        return cls(*(a[ours] for a in (account, outcomes.offered, converted, outcomes.policy.astype(str), of_pilot)))
+
+    def parted(self) -> tuple[Mixed, Mixed]:
+        """Accounts under the model and accounts of the pilot, each with its held-out ones.
+
+        An account is the pilot's when a pilot rep owned it at its first offer, and that was made between the first and
+        the last offer marked pilot. That is known before any draw, so both sides of either comparison lose alike. One
+        that a pilot rep owned and whose window the pilot's beginning cuts is in neither.
+        """
+        marked = self.offered[self.policy == PILOT]
+        if not len(marked):
+            return self, self._take(np.zeros(len(self.account), bool))
+        order = np.lexsort((self.account, self.offered))
+        ids, place = np.unique(self.account[order], return_index=True)
+        code = np.searchsorted(ids, self.account)
+        first, owned = self.offered[order][place], self.of_pilot[order][place]
+        begun, ended = marked.min(), marked.max()
+        piloted = owned & (first >= begun) & (first <= ended)
+        outside = ~owned | (first > ended) | (first + WINDOW <= begun)
+        return self._take(outside[code]), self._take(piloted[code])
+
+    def _take(self, rows: np.ndarray) -> Mixed:
+        return Mixed(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 def look(book: Book, config: Config) -> Looked:
-    """As `compare`, of what a book knows now. Raises NotEnoughData."""
-    return compare(Mixed.of(book), book.now, config.labels.converted.within.microseconds, config.policy.holdout)
+    """As `compare`, of accounts under the model, as a book knows them now. Raises NotEnoughData."""
+    return _compared(Mixed.of(book).parted()[0], book, config)
+
+
+def look_at_pilot(book: Book, config: Config) -> Looked | None:
+    """The same of the pilot's accounts: the challenger against the rules; None: there is no pilot. As `look`."""
+    piloted = Mixed.of(book).parted()[1]
+    return replace(_compared(piloted, book, config), who="The challenger") if len(piloted.account) else None
+
+
+def _compared(offers: Mixed, book: Book, config: Config) -> Looked:
+    return compare(offers, book.now, config.labels.converted.within.microseconds, config.policy.holdout)
 
 
 def compare(offers: Mixed, now: int, within: int, holdout: float) -> Looked:
@@ -89,7 +129,7 @@ def compare(offers: Mixed, now: int, within: int, holdout: float) -> Looked:
     waiting = len(outcome) - len(matured)
     if min(sides) < LEAST:
         raise NotEnoughData(
-            f"{sides[0]} accounts under the model and {sides[1]} held out have matured (it takes {LEAST} each); "
+            f"{sides[0]} accounts under a model and {sides[1]} held out have matured (it takes {LEAST} each); "
             f"{waiting} more are on their way. Set policy.holdout in callsheet.yaml, or wait."
         )
     y, h = outcome[matured], held[matured]

@@ -1,9 +1,10 @@
-"""Lift: what the model is worth beside the accounts that stayed on the rules."""
+"""Lift: what the model, and the challenger with pilot reps, are worth beside accounts that stayed on the rules."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
+from features.errors import NotEnoughData
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -18,7 +19,7 @@ from serving.cli.options import (
     say,
 )
 
-COLUMNS = ("model", "holdout", "model_mean", "holdout_mean", "lift", "low", "high", "waiting")
+COLUMNS = ("policy", "model", "holdout", "model_mean", "holdout_mean", "lift", "low", "high", "waiting")
 
 
 def lift(
@@ -31,6 +32,8 @@ def lift(
     daily and stop when it says so. An account counts once, when all of its offers of
     four weeks have had their time to convert. Hold accounts out with policy.holdout.
 
+    Accounts of the pilot are a row of their own: the challenger against the rules.
+
     \b
     Examples
       callsheet lift
@@ -38,9 +41,18 @@ def lift(
     """
     settings = config_at(config)
     from serving import listing
-    from training.lift import look
+    from training.lift import look, look_at_pilot
 
     book = book_of(data, settings, None, None, home, db)
-    seen = look(book, settings)
-    listing.show([asdict(seen)], COLUMNS, format=format, title="Conversions an account")
-    say(seen.sentence)
+    seen = {"champion": look(book, settings)}
+    told = [seen["champion"].sentence]
+    try:
+        if (piloted := look_at_pilot(book, settings)) is not None:
+            seen["pilot"] = piloted
+            told.append(piloted.sentence)
+    except NotEnoughData as error:
+        told.append(f"The pilot tells nothing yet: {error}")
+    rows = [{"policy": name} | asdict(one) for name, one in seen.items()]
+    listing.show(rows, COLUMNS, format=format, title="Conversions an account")
+    for sentence in told:
+        say(sentence)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,9 @@ def log(n: int, gain: float, late: int = 0) -> tuple[Mixed, int, np.ndarray, np.
     offered = np.repeat(np.arange(n), 2) * DAY + np.tile([0, 5 * DAY], n)
     hit = rng.random(2 * n) < np.where(np.repeat(held, 2), 0.2, 0.2 + gain)
     policy = np.where(np.repeat(held, 2), "holdout", "champion")
-    offers = Mixed(np.repeat(np.arange(n), 2), offered, np.where(hit, offered + 9 * DAY, NAT), policy)
+    offers = Mixed(
+        np.repeat(np.arange(n), 2), offered, np.where(hit, offered + 9 * DAY, NAT), policy, np.zeros(2 * n, bool)
+    )
     return offers, (n - 1 - late) * DAY + WINDOW + WITHIN, held, hit
 
 
@@ -63,3 +67,30 @@ def test_too_few_matured_accounts_are_no_answer() -> None:
     offers, now, _, _ = log(LEAST, 0.1)
     with pytest.raises(NotEnoughData, match=r"policy\.holdout"):
         compare(offers, now, WITHIN, 0.3)
+
+
+def test_the_pilot_s_accounts_are_compared_among_themselves() -> None:
+    """A pilot that is much better from day 200 on, on the accounts that pilot reps own, moves nobody else's lift."""
+    offers, now, held, _ = log(400, 0.0)
+    pilots = np.arange(400) % 2 == 0
+    piloted = np.repeat(pilots & ~held, 2) & (offers.offered >= 200 * DAY)
+    offers = replace(
+        offers, of_pilot=np.repeat(pilots, 2), policy=np.where(piloted, "pilot", offers.policy),
+        converted=np.where(piloted, offers.offered + 9 * DAY, offers.converted),
+    )  # fmt: skip
+    theirs, ours = offers.parted()
+    begun = offers.offered[piloted].min()
+    first = np.arange(400) * DAY
+    last = offers.offered[piloted].max()
+    expected = {int(a) for a in np.flatnonzero(pilots & (first >= begun) & (first <= last))}
+    assert set(ours.account) == expected
+    assert {int(a) for a in np.flatnonzero(held)} & expected
+    cut = {int(a) for a in np.flatnonzero(pilots & (first < begun) & (first + WINDOW > begun))}
+    assert cut
+    assert not cut & (set(ours.account) | set(theirs.account))
+    assert set(theirs.account) == set(range(400)) - expected - cut
+    seen = compare(ours, now, WITHIN, 0.3)
+    assert (seen.low > 0, seen.model_mean) == (True, 2.0)
+    untouched = compare(theirs, now, WITHIN, 0.3)
+    assert untouched.low < 0 < untouched.high
+    assert set(offers.policy[np.isin(offers.account, list(cut))]) >= {"pilot"}
