@@ -10,6 +10,7 @@ from serving.cache import ModelCache
 from serving.ledger import Ledger
 from serving.ledger.challengers import Challenger, Challengers
 from serving.ledger.releases import Released, Releases
+from serving.ledger.shadows import Watched, watched
 from serving.trial import tried
 
 
@@ -59,3 +60,12 @@ def settle(ledger: Ledger, served: Released) -> None:
     now = challengers.current()
     if now is not None and now.model is not None and now.model.content_hash == served.content_hash:
         challengers.end(seen=now.revision, reason=f"model {served.version} was promoted")
+
+
+def looked_on(ledger: Ledger) -> tuple[Released, Watched] | None:
+    """The challenger and all that it has looked on at; None: there is none."""
+    now = Challengers(ledger).current()
+    if now is None or now.model is None:
+        return None
+    with ledger.reading() as connection:
+        return now.model, watched(connection, now.model.content_hash)

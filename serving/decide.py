@@ -31,6 +31,7 @@ from serving.ledger.patience import Patience
 from serving.policy import Mixed, held_out, mixed, name_of
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
+from serving.shadow import Seen, Shadow
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class Decider:
               and reps is checked in the transaction
     clock     the instant of what is written
     patience  how long an answer that commits nothing waits to be written down, before it goes out as advice
+    shadow    looks on at what is committed; None: nobody does
     """
 
     ledger: Ledger
@@ -116,6 +118,7 @@ class Decider:
     now: Callable[[], Recommender]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     patience: Patience = field(default_factory=Patience)
+    shadow: Shadow | None = None
 
     # -- the questions ----------------------------------------------------------------------------------------------
 
@@ -212,10 +215,17 @@ class Decider:
                     said = self._offered(change, settle, asked, decided, answer, made)
                     keep(change, once, 200, json.dumps(said, ensure_ascii=False))
                     record(change, actor.name, "offer", made.decision_id, _told(route, asked, said))
+                self._seen(asked, lost, said)
                 return Decided(said)
             except _Overtaken as overtaken:
                 lost |= overtaken.lost
         raise Busy
+
+    def _seen(self, asked: Asked, lost: Mapping[str, str], said: Answer) -> None:
+        """Let the challenger look on at a committed decision on a lead, after it."""
+        if self.shadow is not None and asked.about[0] == "lead_id":
+            ranking = asked.ranking.without(lost)
+            self.shadow.see(Seen(said["decision_id"], self.clock(), asked.recommender, ranking, said["items"]))
 
     def _offered(
         self, change: Change, settle: Settle, asked: Asked, decided: Mixed, answer: Answer, made: Decision

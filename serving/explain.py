@@ -28,6 +28,7 @@ def explained(told: Told, load: Load) -> Answer:
 
     replay     the model of then on the features of then: whether it says the same; null where no model scored, the
                model is gone, or the decision's particulars were erased with the contact that they were about
+    shadow     whom the challenger would have taken, where it looked on
     reasons    of each candidate that was shown, made anew from both
     """
     row, detail = told.row, told.detail
@@ -37,6 +38,7 @@ def explained(told: Told, load: Load) -> Answer:
         "refused": json.loads(row["refused"]), "erased": detail is None, "offers": [_offer(one) for one in told.offers],
         "events": [_event(one) for one in told.events],
         "items": [], "scores": [], "features": {}, "refused_ids": {}, "replay": None,
+        "shadow": told.shadow,
     }  # fmt: skip
     if detail is None:
         return answer

@@ -88,6 +88,11 @@ def _pick(chance: np.ndarray, u: float) -> int:
     return min(int(np.searchsorted(np.cumsum(chance), u, side="right")), len(chance) - 1)
 
 
+def drawn(what: str, decision_id: str, share: float) -> bool:
+    """Whether a decision is among a share of them, drawn for `what` from its id, which nobody chose."""
+    return _part(what, decision_id) < share
+
+
 def _part(salt: str, text: str) -> float:
     """A number from 0 to 1 that only the two texts decide."""
     digest = hashlib.sha256(f"{salt}\x1f{text}".encode()).digest()

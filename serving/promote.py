@@ -15,11 +15,12 @@ from serving.challenge import settle
 from serving.ledger import Ledger
 from serving.ledger.challengers import Challengers
 from serving.ledger.releases import Release, Released, Releases
+from serving.ledger.shadows import watched
 
 if TYPE_CHECKING:
     from features.snapshot import Snapshot
     from training.champion import Champion
-    from training.gate import Verdict
+    from training.gate import Shadowed, Verdict
     from training.tracking import Store
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,9 @@ def promote(
     found = registry.challenger() if version is None else registry.version(version)
     if found is None:
         raise UsageError("There is no trained model to promote; run `callsheet train` first.", field="model")
-    verdict = judge(home, found.run_id, config, _champion(home, current), snapshot)
+    verdict = judge(
+        home, found.run_id, config, _champion(home, current), snapshot, _watched(ledger, found.content_hash)
+    )
     renew(registry, found.run_id)
     if not verdict.passed and not force:
         return Promotion(found.version, verdict, None)
@@ -97,6 +100,14 @@ def promote(
     )
     settle(ledger, model)
     return Promotion(found.version, verdict, release, mirrored=_mirror(registry, release))
+
+
+def _watched(ledger: Ledger, content_hash: str) -> Shadowed | None:
+    from training.gate import Shadowed
+
+    with ledger.reading() as connection:
+        seen = watched(connection, content_hash)
+    return Shadowed(seen.decisions, seen.errors, seen.agreed) if seen.decisions else None
 
 
 def champion(home: Path, ledger: Ledger) -> Champion | None:

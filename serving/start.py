@@ -20,6 +20,7 @@ from serving.ledger.releases import Releases
 from serving.live import Live
 from serving.recommend import Recommender
 from serving.settings import Settings
+from serving.shadow import Shadow
 
 
 def recommender(book: Book, config: Config, home: Path, db: str | None = None) -> Recommender:
@@ -50,16 +51,20 @@ def follow(settings: Settings) -> Live:
 
 
 def decider(live: Live) -> Decider:
-    """What decides from what is known of the ledger at each moment."""
-    return Decider(live.ledger, live.config, lambda: live.recommender)
+    """What decides from what is known of the ledger at each moment, and who looks on."""
+    shadow = Shadow(live.ledger, live.config.policy).start() if live.config.policy.shadow_share else None
+    return Decider(live.ledger, live.config, lambda: live.recommender, shadow=shadow)
 
 
 def shelf(live: Live) -> Load:
-    """Models by content hash, for explanations: the one that serves, else what is kept of older ones."""
+    """Models by content hash, for explanations: those that are loaded, else what is kept of older ones."""
     kept = lru_cache(maxsize=4)(live.cache.load)
 
     def load(content_hash: str) -> Product:
-        serving = live.recommender.standing.product
-        return serving if serving is not None and serving.content_hash == content_hash else kept(content_hash)
+        contender = live.recommender.contender
+        for product in (live.recommender.standing.product, contender.product if contender else None):
+            if product is not None and product.content_hash == content_hash:
+                return product
+        return kept(content_hash)
 
     return load

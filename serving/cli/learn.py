@@ -289,20 +289,37 @@ def rollback(
 def models(
     home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
     config: UnreadConfigOption = CONFIG,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="What the challenger looked on at, and what came of it.")
+    ] = False,
 ) -> None:  # fmt: skip
     """List what serves, what served before it, which model is tried beside it, and which wait.
+
+    With --shadow: the committed decisions at which the challenger looked on, apart
+    where it ranks the same rep first and where another; how many of their offers
+    were answered, which share of these was accepted, and which share the model that
+    served and the challenger had foretold. Only the rep who got a lead has an
+    outcome: where they differ, it tells who foretold better, not whose pick was.
 
     \b
     Examples
       callsheet models
+      callsheet models --shadow
       callsheet models --format json
     """
     from serving import listing
+    from serving.challenge import looked_on
     from serving.ledger import Ledger
+    from serving.present_shadow import SHADOW_COLUMNS, shadow_rows
     from serving.promote import MODEL_COLUMNS
     from serving.promote import models as listed
 
     with closing(Ledger.open(db, home)) as ledger:
-        rows = listed(home, ledger)
-    shown = MODEL_COLUMNS if format is not Format.table else MODEL_COLUMNS[:7]
-    listing.show(rows, shown, format=format, empty="No model was trained or released yet: the rules serve.")
+        rows, seen = listed(home, ledger), looked_on(ledger)
+    if shadow:
+        listing.show(shadow_rows(seen), SHADOW_COLUMNS, format=format, empty="The challenger has looked on at nothing.")
+    else:
+        shown = MODEL_COLUMNS if format is not Format.table else MODEL_COLUMNS[:7]
+        listing.show(rows, shown, format=format, empty="No model was trained or released yet: the rules serve.")
+    if seen is not None:
+        say(seen[1].sentence(seen[0].version))

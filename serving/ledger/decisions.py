@@ -19,6 +19,7 @@ from features.errors import UnknownId
 from features.matrix import Matrix
 from serving.instants import EPOCH
 from serving.ledger.crm import OFFERS
+from serving.ledger.shadows import shadow_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
 from serving.ranking import Ranking
 
@@ -124,12 +125,16 @@ def row_of(
 
 @dataclass(frozen=True)
 class Told:
-    """A decision read back. detail is None when it was erased with the contact that it was about."""
+    """A decision read back. detail is None when it was erased with the contact that it was about.
+
+    shadow   what the challenger would have done; None: none looked on
+    """
 
     row: Mapping[str, Any]
     detail: Mapping[str, Any] | None
     offers: Sequence[Mapping[str, Any]]
     events: Sequence[Mapping[str, Any]]
+    shadow: Mapping[str, Any] | None = None
 
 
 def read(connection: Connection, decision_id: str) -> Told:
@@ -145,4 +150,5 @@ def read(connection: Connection, decision_id: str) -> Told:
     told = select(EVENTS).where(EVENTS.c.offer_id.in_([o["offer_id"] for o in offers]))
     events = connection.execute(told.order_by(EVENTS.c.at, EVENTS.c.event_id)).mappings()
     detail = json.loads(zlib.decompress(body)) if body is not None else None
-    return Told(dict(row), detail, offers, [dict(event) for event in events])
+    shadow = shadow_of(connection, decision_id)
+    return Told(dict(row), detail, offers, [dict(event) for event in events], shadow)

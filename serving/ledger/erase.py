@@ -28,6 +28,7 @@ from serving.ledger.tables import (
     EVENTS,
     IDEMPOTENCY,
     JOURNAL,
+    SHADOWS,
     UNPLACED,
 )
 from serving.ledger.types import Instant
@@ -185,6 +186,8 @@ class _Wipe:
         """What the ledger's own record says of it."""
         decided = select(DECISIONS.c.decision_id).where(DECISIONS.c.lead_id.in_(leads))
         self._delete(DECISION_DETAILS, DECISION_DETAILS.c.decision_id.in_(decided))
+        said = dict.fromkeys(("p_accept", "p_accept_serving", "scores"))
+        self._update(SHADOWS, SHADOWS.c.decision_id.in_(decided), **said)
         self._delete(IDEMPOTENCY, _says(IDEMPOTENCY.c.body, names))
         self._delete(JOURNAL, and_(JOURNAL.c.row_id.is_not(None), _says(JOURNAL.c.row_id, names)))
         payloads = select(AUDIT_PAYLOADS.c.number).where(_says(AUDIT_PAYLOADS.c.body, names))

@@ -11,14 +11,14 @@ from sqlalchemy.exc import DBAPIError
 from features.sql import sqlite_module
 from serving.ledger.database import Ledger
 from serving.ledger.erase import GONE
-from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, EVENTS, IDEMPOTENCY, JOURNAL
+from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, EVENTS, IDEMPOTENCY, JOURNAL, SHADOWS
 
 log = logging.getLogger(__name__)
 
 #: Tables that an erasure takes rows out of.
 REWRITTEN: Final = (
     *GONE, "contacts", "leads", "preferences", "meetings", "opportunities", "changes", AUDIT_PAYLOADS.name,
-    DECISION_DETAILS.name, EVENTS.name, IDEMPOTENCY.name, JOURNAL.name,
+    DECISION_DETAILS.name, EVENTS.name, IDEMPOTENCY.name, JOURNAL.name, SHADOWS.name,
 )  # fmt: skip
 #: How long others may keep a table or the log from being rewritten, in seconds.
 PATIENCE: Final = 10

@@ -136,9 +136,9 @@ SHADOWS = Table(
     Column("rep_id", Text),  # whom it would have taken; null: it failed
     Column("agrees", Boolean),  # whether the model that serves ranks the same rep first
     Column("error", Text),
-    # Of the rep who got the offer: what the challenger and the answer say; null where rules ranked, or it was erased.
+    # Of the rep who got the offer: what the challenger and the model that served say; null: no model, or erased.
     Column("p_accept", Float),
-    Column("p_accept_answered", Float),
+    Column("p_accept_serving", Float),
     Column("scores", Text),  # JSON: rep_id -> its scores, of whom was answered and whom it would have taken
 )
 Index("ix_shadows_content_hash", SHADOWS.c.content_hash)

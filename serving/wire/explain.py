@@ -43,6 +43,20 @@ class Replay(Answer):
     because: str | None
 
 
+class ShadowTold(Answer):
+    """Whom the challenger would have taken. agrees: the model that serves ranks the same rep first; null: it failed.
+
+    scores   by rep, of those who were answered and of its own; empty where the contact was erased
+    """
+
+    model_version: str
+    content_hash: str
+    rep_id: str | None
+    agrees: bool | None
+    error: str | None
+    scores: dict[str, dict[str, float]]
+
+
 class ExplainAnswer(Answer):
     """A decision.
 
@@ -77,5 +91,6 @@ class ExplainAnswer(Answer):
     scores: list[dict[str, Any]]
     features: dict[str, dict[str, float | None]]
     replay: Replay | None
+    shadow: ShadowTold | None
     offers: list[OfferTold]
     events: list[EventTold]

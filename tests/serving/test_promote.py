@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 import callsheet
 import serving.promote as module
@@ -20,6 +21,7 @@ from serving.ladder import chosen
 from serving.ledger import Ledger
 from serving.ledger.challengers import Challengers
 from serving.ledger.releases import Releases
+from serving.ledger.tables import SHADOWS
 from serving.promote import champion, models, promote, rollback
 from tests.serving.conftest import Crm, make_home
 from training.gate import CHECKS, Verdict
@@ -280,8 +282,9 @@ def test_files_that_are_gone_from_the_registry_cannot_be_released(
 
 @pytest.mark.usefixtures("passing")
 def test_a_challenger_needs_no_gate_is_listed_and_its_trial_ends_by_hand_or_with_its_promotion(
-    crm: Crm, home: Path, ledger: Ledger
+    crm: Crm, home: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("serving.cache.probe", lambda *_: None)
     with pytest.raises(Refused, match="no challenger"):
         dismiss(ledger)
     named = challenge(home, ledger, crm.config, reason="promising")
@@ -293,7 +296,12 @@ def test_a_challenger_needs_no_gate_is_listed_and_its_trial_ends_by_hand_or_with
     with pytest.raises(Conflict):
         challenge(home, ledger, crm.config, seen=1)
     assert challenge(home, ledger, crm.config).revision == 3
-    promote(home, ledger, crm.config)
+    failed = {"decision_id": "D-1", "at": named.at, "model_version": "1", "content_hash": named.model.content_hash}
+    with ledger.writing() as connection:
+        connection.execute(insert(SHADOWS).values(**failed, error="it could not answer"))
+    asked = promote(home, ledger, crm.config)
+    (seen,) = [check for check in asked.verdict.checks if check.name == "held_in_shadow"]
+    assert (seen.passed, "failed at 1 of 1 decisions" in seen.text) == (False, True)
     ended = Challengers(ledger).current()
     assert ended is not None
     assert (ended.model, ended.reason) == (None, "model 1 was promoted")
@@ -301,7 +309,10 @@ def test_a_challenger_needs_no_gate_is_listed_and_its_trial_ends_by_hand_or_with
         challenge(home, ledger, crm.config)
 
 
-def test_shadow_asks_the_gate_nothing_and_says_what_the_challenger_does(ask: Asked) -> None:
+def test_shadow_asks_the_gate_nothing_and_says_what_the_challenger_does(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.cache.probe", lambda *_: None)
     code, _, err = ask("--shadow", "--force", "--reason", "x")
     assert (code, "--shadow" in err) == (2, True)
     code, out, _ = ask("--shadow")

@@ -64,6 +64,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Shadowed:
+    """What came of a model's time as the challenger: decisions that it looked on at, `errors` of them included."""
+
+    decisions: int
+    errors: int
+    agreed: int
+
+
+@dataclass(frozen=True)
 class Case:
     """All that the checks look at.
 
@@ -71,6 +80,7 @@ class Case:
     version   as registered; folder: the very files that will serve
     config    today's agreement; serving: the model that serves today, None where the rules do
     fresh     offers answered since the model's cut, of training.since; None: no data are at hand
+    watched   what it looked on at as the challenger; None: it never was
     """
 
     pool: Pool
@@ -81,6 +91,7 @@ class Case:
     config: Config
     serving: Champion | None = None
     fresh: Pool | None = None
+    watched: Shadowed | None = None
     seed: int = 0
     replicates: int = REPLICATES
 

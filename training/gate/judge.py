@@ -16,12 +16,13 @@ from training.champion import Champion
 from training.evidence import Evidence
 from training.gate.agreement import behaviour_held, same_market
 from training.gate.artefact import artefact_agrees, artefact_whole, fast_enough
-from training.gate.case import NOT_ENOUGH, Case, Check, Number, Verdict
+from training.gate.case import NOT_ENOUGH, Case, Check, Number, Shadowed, Verdict
 from training.gate.data import enough_data, heads
 from training.gate.features import canaries_silent, features_complete, nothing_leaks
 from training.gate.fresh import answers_since
 from training.gate.probabilities import calibrated
 from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
+from training.gate.shadow import held_in_shadow
 from training.gate.slices import slices_held
 from training.pool import ARTIFACT, Pool
 from training.since import fresh, todays
@@ -31,18 +32,20 @@ from training.tracking import MODEL, Run, Store
 CHECKS: tuple[Callable[[Case], Check], ...] = (
     enough_data, heads, beats_rules, against_champion, no_worse_than_baselines, slices_held, calibrated, nothing_leaks,
     canaries_silent, features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, answers_since,
-    fast_enough,
+    fast_enough, held_in_shadow,
 )  # fmt: skip
 
 
 def judge(
-    home: Path, run_id: str, config: Config, serving: Champion | None = None, snapshot: Snapshot | None = None
+    home: Path, run_id: str, config: Config, serving: Champion | None = None, snapshot: Snapshot | None = None,
+    watched: Shadowed | None = None,
 ) -> Verdict:  # fmt: skip
     """Judge the model that a run registered, write the verdict to the run and the version, and return it.
 
     serving   the model that serves now, which it would replace; None: the rules serve
     snapshot  today's data: offers may have been answered since the model's cut, and a source may have stopped; None:
               what the run left is enough
+    watched   what the model looked on at as the challenger; None: it never was
     Raises   UsageError when there is no such run or it registered nothing
     Source   a model must earn its place, the first one too (README, what it promises)
     """
@@ -53,6 +56,7 @@ def judge(
         pool=Pool.of_frame(pd.read_parquet(run.read(ARTIFACT))),
         metrics=store.client.get_run(run_id).data.metrics, evidence=Evidence.read(run),
         version=version, folder=store.product_folder(version.version), config=config, serving=serving,
+        watched=watched,
     )  # fmt: skip
     if snapshot is not None:
         examples, now = todays(snapshot, config)

@@ -15,11 +15,12 @@ from training.contestants import RANKER
 from training.evaluate import Predictions
 from training.gate import NOT_ENOUGH, weigh
 from training.gate.agreement import behaviour_held, same_market
-from training.gate.case import Case, Check
+from training.gate.case import Case, Check, Shadowed
 from training.gate.data import enough_data, heads
 from training.gate.features import canaries_silent, features_complete, nothing_leaks
 from training.gate.judge import CHECKS, passed
 from training.gate.probabilities import calibrated
+from training.gate.shadow import MIN_WATCHED, held_in_shadow
 from training.telling import telling
 
 
@@ -45,7 +46,7 @@ def test_what_passing_rests_on_is_told_and_what_could_not_be_tried_is_no_part_of
     verdict = weigh(case())
     marks = {check.name: check.mark for check in verdict.checks}
     assert {name for name, mark in marks.items() if mark == "not tried"} == {
-        "nothing_leaks", "canaries_silent", "answers_since",
+        "nothing_leaks", "canaries_silent", "answers_since", "held_in_shadow",
     }  # fmt: skip
     assert marks["artefact_whole"] == "NOT MET"
     assert [check["tried"] for check in verdict.as_dict()["checks"]] == [c.tried for c in verdict.checks]  # type: ignore[attr-defined]
@@ -193,3 +194,14 @@ def test_a_feature_that_is_known_a_little_less_or_was_never_known_is_no_gap() ->
     less = known(days_to_meeting=0.2, tie_strength=0.8)
     less.loc[3, ["train", "test", "latest"]] = 0.0
     assert features_complete(replace(good, evidence=replace(good.evidence, known=less))).passed
+
+
+@pytest.mark.parametrize(
+    ("seen", "mark"),
+    [
+        (None, "not tried"), (Shadowed(MIN_WATCHED - 1, 0, 90), "not tried"), (Shadowed(MIN_WATCHED, 0, 90), "met"),
+        (Shadowed(5, 1, 3), "NOT MET"),
+    ],
+)  # fmt: skip
+def test_one_that_failed_when_it_looked_on_is_refused_however_few_they_were(seen: Shadowed | None, mark: str) -> None:
+    assert held_in_shadow(replace(case(700), watched=seen)).mark == mark

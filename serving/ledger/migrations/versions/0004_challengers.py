@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("agrees", sa.Boolean),
         sa.Column("error", sa.Text),
         sa.Column("p_accept", sa.Float),
-        sa.Column("p_accept_answered", sa.Float),
+        sa.Column("p_accept_serving", sa.Float),
         sa.Column("scores", sa.Text),
     )
     op.create_index("ix_shadows_content_hash", "shadows", ["content_hash"])
