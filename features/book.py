@@ -181,6 +181,27 @@ class Book(Tied):
         zones = np.array([z or self.config.timezone or "UTC" for z in self.reps.timezone], dtype=object)
         return np.unique(zones.astype(str), return_inverse=True)
 
+    @cached_property
+    def spent(self) -> Latest:
+        """Until when each rep has no room, whatever his capacity: he said so, and it holds for the rest of his week."""
+        outcome = self.outcomes
+        said = np.where(outcome.no_room, outcome.answered, NAT)
+        until = np.full(len(said), NAT, np.int64)
+        rows = np.flatnonzero(said != NAT)
+        until[rows] = self.week_end(outcome.rep[rows], said[rows])
+        return Latest(Log(outcome.rep, said, len(self.rep_index)), until)
+
+    def week_end(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) first instant of the ISO week after each instant's, in the rep's own time zone."""
+        names, codes = self.zones
+        zone = codes[np.maximum(rep, 0)]
+        result = np.empty(len(t), np.int64)
+        for code in np.unique(zone):
+            at = zone == code
+            # A week may last an hour longer.
+            result[at] = iso_week_start(iso_week_start(t[at], str(names[code])) + WEEK * 8 // 7, str(names[code]))
+        return result
+
     def week_of(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) number of the ISO week (weeks since 1970-W01) of each instant in the rep's own time zone."""
         names, codes = self.zones

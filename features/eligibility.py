@@ -9,7 +9,7 @@ from weakref import proxy
 import numpy as np
 import numpy.typing as npt
 
-from features.asof import NAT
+from features.asof import NAT, NEVER
 from features.cast import split
 from features.market import MARKET_RULES, Bools, Codes, ServedMarket
 
@@ -50,6 +50,16 @@ def wall(book: Book, config: Config) -> Wall:
         # The book holds its walls: were it held by them, too, a book that was replaced would outlive its last answer.
         made = book.walls[config.fingerprint] = Wall(proxy(book), config)
     return made
+
+
+def passes(book: Book, refused: npt.NDArray[np.int8], rep: Codes, t: Codes) -> Codes:
+    """(n,) when each refusal ends by itself: an absence, a week without room, a rep who has not begun; else NEVER."""
+    ends = np.full(len(rep), NEVER, np.int64)
+    away, full = np.flatnonzero(refused == _PLACE["time_off"]), np.flatnonzero(refused == _PLACE["capacity_full"])
+    ends[away] = book.absences.at(rep[away], t[away])
+    ends[full] = book.week_end(rep[full], t[full])
+    hired = book.reps.hired[rep]
+    return np.where((refused == _PLACE["inactive"]) & (hired != NAT) & (hired > t), hired, ends)
 
 
 def objects(book: Book, lead: Codes) -> Bools:
@@ -148,7 +158,8 @@ class Wall:
 
     def _full(self, rep: Codes, t: Codes) -> Bools:
         capacity = self.book.reps.capacity.read(rep, t, latest=True)
-        return np.asarray(~np.isnan(capacity) & (self.book.used(rep, t) >= capacity))
+        full = ~np.isnan(capacity) & (self.book.used(rep, t) >= capacity)
+        return np.asarray(full | (self.book.spent.at(rep, t, before=True) > t))
 
     def _wishes(self, rule: str, asked: _Asked) -> Bools:
         """(n,) whether a preference of the rep holds at t for the account, the contact or the solution."""

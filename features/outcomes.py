@@ -65,6 +65,7 @@ class Outcomes:
     won           when that opportunity was won, by won_due: offered + the horizon of wins
     advanced      bool: not converted, but an opportunity that was open already moved a stage on in time
     attempt       1: the lead's first offer, 2: its second …
+    no_room       bool: rejected because the rep had no capacity left
     """
 
     offer_id: np.ndarray
@@ -85,6 +86,7 @@ class Outcomes:
     attempt: np.ndarray
     propensity: np.ndarray
     policy: np.ndarray
+    no_room: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offer_id)
@@ -159,6 +161,7 @@ def read_outcomes(
         convert_due=offered + within, won=found.won, won_known=_not_before(known, found.won_known),
         won_due=offered + win_within, advanced=found.advanced, attempt=_attempt(offers, lead, known),
         propensity=numbers(offers, "propensity"), policy=texts(offers, "policy"),
+        no_room=(answer == REJECTED) & (texts(offers, "reject_reason") == "no_capacity"),
     )  # fmt: skip
 
 

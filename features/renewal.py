@@ -71,6 +71,7 @@ PARTS: Final[dict[str, Made]] = {
     "lead_held": _of(parts="outcomes lead_index"),
     "lead_rep": _of(parts="outcomes rep_index"),
     "rep_week": _of(parts="outcomes zones"),
+    "spent": _of(parts="outcomes zones rep_index"),
     "offer_logs": _of(parts="outcomes leads contacts reps people sectors solutions account_index rep_index"),
     "activity_logs": _of("activities", "contact_index account_index contacts solutions"),
     "rep_account_logs": _of("meetings touches", "contact_index account_index rep_index contacts"),

@@ -12,13 +12,16 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import select
 
+from features.asof import NEVER
 from features.config import Config
+from features.eligibility import passes
 from features.errors import CallsheetError
 from features.schema import TABLES
 from serving import pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
 from serving.inline import AlreadyStored
+from serving.instants import moment
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
@@ -28,6 +31,7 @@ from serving.ledger.erase import refuse_erased
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk, open_offers
 from serving.ledger.patience import Patience
+from serving.ledger.unplaced import SETTLED, Unplaced, put
 from serving.policy import Mixed, held_out, mixed, name_of
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
@@ -90,6 +94,12 @@ class Asked:
         if self.rules is None:
             return Mixed(ranking, name_of(ranking), np.eye(1, len(ranking.best))[0])
         return mixed(ranking, self.rules.without(lost), self.account, self.recommender.config.policy, draw)
+
+    def until(self, ranking: Ranking) -> datetime | None:
+        """When the first of the refusals ends by itself; None: none does."""
+        now = np.full(len(ranking.refused), ranking.now, np.int64)
+        ends = passes(self.recommender.book, ranking.refused, ranking.pairs[1], now)
+        return moment(int(ends.min(initial=NEVER)))
 
     def answer(self, decided: Mixed, k: int, *, reasons: bool) -> Answer:
         """The first k lines: open offers first, then what else would be worth it."""
@@ -251,6 +261,8 @@ class Decider:
         items = [
             item | {"offer_id": offers.get(item[ranking.ranked]) or item["offer_id"]} for item in answer["items"]
         ]  # fmt: skip
+        if by_lead and not offers and not SETTLED & ranking.counted.keys():
+            put(change, [Unplaced(asked.about[1], ranking.counted, asked.until(ranking))])
         said = answer | {"decision_id": made.decision_id, "advice_only": False, "items": items}
         made.saying(said).write(change.connection)
         return said
@@ -316,7 +328,7 @@ def _best_leads(desk: Desk, asked: Asked, ranking: Ranking, k: int) -> Sequence[
         if len(chosen) >= wanted:
             break
         rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
-        if rule in ("inactive", "time_off"):
+        if rule in ("inactive", "time_off", "capacity_full"):
             raise _Overtaken(dict.fromkeys(ranking.best_ids, rule))
         if rule is None:
             chosen.append(lead_id)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -15,9 +14,10 @@ from features.config import Config
 from features.known import Known
 from features.schema import TABLES
 from serving.instants import EPOCH, iso, micros
+from serving.ledger import unplaced as queue
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.frames import Key, read_rows
-from serving.ledger.tables import UNPLACED
+from serving.ledger.questions import open_questions
 
 #: How long an offer that ran out stays on the list.
 SEEN: Final = timedelta(days=7)
@@ -74,6 +74,8 @@ def lines(
         one for one in due(connection, config, now)
         if breached in (None, one.breached) and rep_id in (None, one.rep_id)
     ]  # fmt: skip
+    lost, without = unplaced(connection, now, limit)
+    doubts, asked = questions(connection, limit)
     return {
         "as_of": said(now),
         "total": len(every),
@@ -86,18 +88,26 @@ def lines(
             }
             for one in every[:limit]
         ],
-        "unplaced": unplaced(connection, limit),
+        "unplaced": without, "unplaced_total": lost, "questions": asked, "questions_total": doubts,
         "speed": dict(vars(speed(connection, now))),
     }  # fmt: skip
 
 
-def unplaced(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Leads that nobody can take for now, the oldest first: lead_id, since, attempts, because (rule -> reps)."""
-    rows = connection.execute(select(UNPLACED).order_by(UNPLACED.c.since, UNPLACED.c.lead_id).limit(limit))
-    return [
-        {"lead_id": row.lead_id, "since": said(row.since), "attempts": row.attempts, "because": json.loads(row.because)}
-        for row in rows
-    ]
+def unplaced(connection: Connection, now: datetime, limit: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many open leads nobody can take for now, and the oldest of them: the fields of `UnplacedLead`."""
+    count, rows = queue.lines(connection, now, limit)
+    return count, [_spelt(row) for row in rows]
+
+
+def questions(connection: Connection, limit: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many questions about the data are open, and the oldest of them."""
+    asked = open_questions(connection)
+    told = ("lead_id", "rep_id", "offer_id", "reason", "asked_at")
+    return len(asked), [_spelt({name: row[name] for name in told}) for row in asked[:limit]]
+
+
+def _spelt(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: said(value) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def said(at: datetime) -> str:
@@ -112,10 +122,10 @@ def due(connection: Connection, config: Config, now: datetime) -> list[Due]:
     )  # fmt: skip
     rows = _offers(connection, listed)
     touched = _touched(connection, listed)
-    deadlines = _deadlines(connection, config, listed, now)
+    ends = deadlines(connection, config, listed, now)
     found = []
     for row in rows:
-        (due_at, limit), expired = deadlines[row.offer_id], row.answer == "expired"
+        (due_at, limit), expired = ends[row.offer_id], row.answer == "expired"
         found.append(
             Due(
                 row.offer_id, row.lead_id, row.rep_id, row.offered_at, due_at, limit, expired or due_at <= now, expired,
@@ -164,7 +174,7 @@ def _touched(connection: Connection, which: Any) -> dict[str, datetime]:
     return {row.offer_id: row.first for row in connection.execute(wanted)}
 
 
-def _deadlines(
+def deadlines(
     connection: Connection, config: Config, which: ColumnElement[bool], now: datetime
 ) -> dict[str, tuple[datetime, str]]:
     """By when each offer must be answered and which limit says so, as training reckons it, from the rows it takes."""

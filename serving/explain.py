@@ -23,9 +23,10 @@ Answer = dict[str, Any]
 Load = Callable[[str], Product]
 
 
-def explained(told: Told, load: Load) -> Answer:
+def explained(told: Told, load: Load, lead: Answer | None = None) -> Answer:
     """A decision as it was answered, and what came of it.
 
+    lead       where its lead is now
     replay     the model of then on the features of then: whether it says the same; null where no model scored, the
                model is gone, or the decision's particulars were erased with the contact that they were about
     shadow     whom the challenger would have taken, where it looked on
@@ -38,7 +39,7 @@ def explained(told: Told, load: Load) -> Answer:
         "refused": json.loads(row["refused"]), "erased": detail is None, "offers": [_offer(one) for one in told.offers],
         "events": [_event(one) for one in told.events],
         "items": [], "scores": [], "features": {}, "refused_ids": {}, "replay": None,
-        "shadow": told.shadow,
+        "shadow": told.shadow, "lead": lead,
     }  # fmt: skip
     if detail is None:
         return answer

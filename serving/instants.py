@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from features.asof import NEVER
 from features.errors import InputError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +21,11 @@ def iso(micros: int) -> str:
 def micros(at: datetime) -> int:
     """An instant with a zone as microseconds since the epoch."""
     return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def moment(micros: int) -> datetime | None:
+    """Microseconds since the epoch as an instant; None where it never comes."""
+    return None if micros == NEVER else EPOCH + timedelta(microseconds=micros)
 
 
 def monday_of(week: str, field: str) -> date:

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 from features.errors import CallsheetError
-from serving.reoffer import reoffer_with
+from serving.reoffer import Rerouted
 from serving.sla import Applied, tick
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Minute:
     """A thread of one worker, which ends with it; workers of all machines share the lease of the ledger."""
 
     def __init__(self, live: Live, decider: Decider) -> None:
-        self.live, self.reoffer = live, reoffer_with(decider, live.catch_up)
+        self.live, self.router = live, Rerouted(decider, live.catch_up)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stopped = Event()
 
@@ -41,7 +41,7 @@ class Minute:
 
     def once(self) -> Applied | None:
         """Do it, unless another worker does it this minute. Raises LedgerError."""
-        done = tick(self.live.ledger, self.live.config, self.reoffer, self.holder)
+        done = tick(self.live.ledger, self.live.config, self.router, self.holder)
         if done is not None and (done.expired or done.reoffered or done.unplaced):
             log.info(
                 "SLA: %d offers expired, %d leads offered again, %d unplaced", len(done.expired), len(done.reoffered),

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 
-from features.eligibility import RULES
+from features.asof import NEVER
+from features.eligibility import RULES, passes
 from features.errors import InputError
 from models.assignment import greedy
 from serving.actor import Actor
 from serving.decide import Decider
 from serving.decided import Decided, replayed
-from serving.instants import micros, monday_of
+from serving.instants import iso, micros, moment, monday_of
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.decisions import Decision, inputs_hash, numbers, row_of
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk
+from serving.ledger.unplaced import DATA, PERSON, PLAN, Unplaced, listed, put
 from serving.ranking import Order
 from serving.recommend import Answer, Recommender
 
@@ -78,7 +80,7 @@ class Plan:
     order: Order
     pairs: Pairs
     chosen: np.ndarray
-    because: Mapping[str, Mapping[str, int]]
+    because: Mapping[str, Unplaced]
     room: np.ndarray
     candidates: int
 
@@ -117,13 +119,25 @@ class Plan:
         }
 
 
-def made(recommender: Recommender, week: str, *, commit: bool = False) -> Plan:
-    """Plan the open leads of a recommender. Raises InputError for the week. Cost: features of every eligible pair."""
+def made(
+    recommender: Recommender, week: str, *, commit: bool = False, aside: Mapping[str, Unplaced] | None = None
+) -> Plan:  # fmt: skip
+    """Plan the open leads of a recommender.
+
+    aside    leads that are to be left where they are, for they wait for the data or for a person
+    Raises   InputError for the week
+    Cost     features of every eligible pair
+    """
     book, now = recommender.book, recommender.now
     t = week_instant(week, now, commit=commit)
     leads, reps = recommender.open_at(now), np.arange(len(book.rep_ids), dtype=np.int64)
+    left = {one: why for one, why in (aside or {}).items() if one in book.lead_index}
+    waiting = np.isin(leads, book.lead_index.codes(list(left)))
+    left = {str(one): left[str(one)] for one in book.lead_ids[leads[waiting]]}
+    leads = leads[~waiting]
     parts: list[Pairs] = []
     refused_of = np.zeros((len(leads), len(RULES) + 1), np.int64)
+    ends = np.full(len(leads), NEVER, np.int64)
     order = recommender.judge(leads[:0], reps[:0], now)[1](np.empty(0, np.int64))
     step = max(1, CHUNK // max(len(reps), 1))
     for start in range(0, len(leads), step):
@@ -137,13 +151,16 @@ def made(recommender: Recommender, week: str, *, commit: bool = False) -> Plan:
             len(part), -1
         )
         rows = np.flatnonzero(refused == 0)
+        if t == now:  # who could take a lead that nobody gets will have had no room left
+            passing = passes(book, np.where(refused == 0, FULL, refused), rep, np.full(len(rep), now, np.int64))
+            ends[start : start + step] = passing.reshape(len(part), -1).min(axis=1, initial=NEVER)
         if len(rows):
             order = ordered(rows)
             parts.append(Pairs(lead[rows], rep[rows], order.score, order.p_accept, order.p_convert, order.value))
     pairs = _joined(parts)
     room = _room(recommender, reps, t)
     chosen = greedy(pairs.lead, pairs.rep, pairs.priority(), room)
-    because = _because(recommender, leads, refused_of, pairs, chosen)
+    because = left | _because(recommender, leads, refused_of, ends, pairs, chosen)
     return Plan(recommender, now, order, pairs, chosen, because, room, len(leads) * len(reps))
 
 
@@ -159,12 +176,14 @@ def _room(recommender: Recommender, reps: np.ndarray, t: int) -> np.ndarray:
     at = np.full(len(reps), t, np.int64)
     capacity = recommender.book.reps.capacity.read(reps, at, latest=True)
     left = np.ceil(capacity) - recommender.book.used(reps, at)
-    return np.where(np.isnan(capacity), NO_LIMIT, np.maximum(np.nan_to_num(left), 0)).astype(np.int64)
+    places = np.where(np.isnan(capacity), NO_LIMIT, np.maximum(np.nan_to_num(left), 0)).astype(np.int64)
+    return np.where(recommender.book.spent.at(reps, at, before=True) > at, 0, places)
 
 
 def _because(
-    recommender: Recommender, leads: np.ndarray, refused_of: np.ndarray, pairs: Pairs, chosen: np.ndarray
-) -> dict[str, dict[str, int]]:  # fmt: skip
+    recommender: Recommender, leads: np.ndarray, refused_of: np.ndarray, ends: np.ndarray, pairs: Pairs,
+    chosen: np.ndarray,
+) -> dict[str, Unplaced]:  # fmt: skip
     """Why each lead that nobody gets has no rep: who could have taken it had no room left."""
     eligible = np.bincount(np.searchsorted(leads, pairs.lead), minlength=len(leads))
     placed = set(pairs.lead[chosen].tolist())
@@ -173,7 +192,9 @@ def _because(
         if code not in placed:
             counts = dict(zip(RULES, refused_of[place, 1:].tolist(), strict=True))
             counts["capacity_full"] += int(eligible[place])
-            because[str(recommender.book.lead_ids[code])] = {rule: n for rule, n in counts.items() if n}
+            lead_id = str(recommender.book.lead_ids[code])
+            why = {rule: n for rule, n in counts.items() if n}
+            because[lead_id] = Unplaced(lead_id, why, moment(int(ends[place])), PLAN)
     return because
 
 
@@ -190,7 +211,9 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
         with decider.ledger.reading() as connection:
             if before := replayed(connection, once):
                 return before
-    found = made(decider.now(), week, commit=once is not None)
+    with decider.ledger.reading() as connection:
+        aside = {one.lead_id: one for one in listed(connection, decider.clock()) if one.waits_for in (DATA, PERSON)}
+    found = made(decider.now(), week, commit=once is not None, aside=aside)
     answer, decision = _answered(decider, found, week, actor, dry_run=once is None)
     if once is None:
         return Decided(answer | decider.noted(decision))
@@ -207,7 +230,7 @@ def _committed(
 ) -> Answer:  # fmt: skip
     """Offer what still holds, and write the decision: in the transaction of `change`."""
     desk = Desk(change, decider.config.timezone or "UTC")
-    because = {lead: dict(why) for lead, why in found.because.items()}
+    because = dict(found.because)
     offered = []
     for line in answer["assignments"]:
         lead_id, rep_id = line["lead_id"], line["rep_id"]
@@ -219,7 +242,8 @@ def _committed(
             )  # fmt: skip
             offered.append(line | {"offer_id": offer_id})
         elif rule not in ("lead_taken", "lead_closed"):
-            because[lead_id] = {rule: 1}
+            because[lead_id] = Unplaced(lead_id, {rule: 1}, waits_for=PLAN)
+    _list(change, because.values())
     decision.saying({"items": offered}).write(change.connection)
     told = {line["lead_id"]: line["offer_id"] for line in offered}
     payload = {"week": answer["week"], "offers": told, "unplaced": len(because)}
@@ -228,8 +252,20 @@ def _committed(
     return answer | done | {"assignments": offered, "unplaced": _unplaced(because)}
 
 
-def _unplaced(because: Mapping[str, Mapping[str, int]]) -> list[Answer]:
-    return [{"lead_id": lead, "because": dict(why)} for lead, why in because.items()]
+def _list(change: Change, those: Iterable[Unplaced]) -> None:
+    """List the leads without a rep; what waits for something else than a plan goes on waiting for that."""
+    other = {one.lead_id for one in listed(change.connection, change.at) if one.waits_for != PLAN}
+    put(change, [one for one in those if one.waits_for == PLAN and one.lead_id not in other])
+
+
+def _unplaced(because: Mapping[str, Unplaced]) -> list[Answer]:
+    return [
+        {
+            "lead_id": one.lead_id, "because": dict(one.because), "waits_for": one.waits_for,
+            "until": iso(micros(one.until)) if one.until is not None else None,
+        }
+        for one in because.values()
+    ]  # fmt: skip
 
 
 def _answered(
@@ -237,8 +273,8 @@ def _answered(
 ) -> tuple[Answer, Decision]:  # fmt: skip
     """The answer, and the decision that keeps it; made before any transaction, for it asks the model."""
     refused: Counter[str] = Counter()
-    for why in found.because.values():
-        refused.update(why)
+    for nobody in found.because.values():
+        refused.update(nobody.because)
     assignments = found.assignments()
     answer = found.recommender.said(found.order, found.now) | {
         "week": week, "dry_run": dry_run, "candidates": found.candidates, "assignments": assignments,

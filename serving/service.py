@@ -42,6 +42,7 @@ from serving.recording import record_events
 from serving.settings import Settings, guarded, quota, workers
 from serving.tokens import Tokens
 from serving.turns import RUNNING, WRITING
+from serving.whereabouts import whereabouts
 from serving.wire import ask, base, inline
 from serving.wire import plan as plan_wire
 from serving.wire.due import DueQuery
@@ -145,7 +146,9 @@ def _explain(request: Request) -> Response:
             raise CommitUnavailable("Decisions are kept by a service on the ledger; this one answers from a snapshot.")
         with service.live.ledger.reading() as connection:
             told = read(connection, request.path_params["decision_id"])
-        return explained(told, service.model_of)
+            lead = told.row["lead_id"]
+            now = whereabouts(connection, service.live.config, lead, datetime.now(UTC)) if lead else None
+        return explained(told, service.model_of, now)
 
     return _answered(answer)
 

@@ -2,65 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.config import Config
-from features.errors import CallsheetError
 from serving import metrics
-from serving.actor import Actor
 from serving.due import due
 from serving.ledger import Ledger
 from serving.ledger.audit import record as audit
 from serving.ledger.change import changing
-from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.crm import OFFERS
 from serving.ledger.events import any_joinable, join_parked, own_id, record
 from serving.ledger.idempotency import any_expired, expire
-from serving.ledger.tables import EVENTS, HOLDS, LEASES, UNPLACED
+from serving.ledger.tables import LEASES
+from serving.onward import SLA, Router, send_on
 
-log = logging.getLogger(__name__)
-
-#: Who does it, as events and audit keep it.
-SLA: Final = Actor("sla", frozenset(("record",)))
 #: What one process of many does, and for how long it keeps the others from it.
 TASK: Final = "sla"
 LEASE: Final = timedelta(seconds=55)
 #: Offers that expire in one change; others write in between.
 BATCH: Final = 100
-#: Rules that say that the lead needs no other rep, not that there is none.
-SETTLED: Final = frozenset(("lead_taken", "lead_closed"))
-#: Why a lead is unplaced that was offered as often as may be.
-USED_UP: Final = "reoffers_used_up"
-
-_LEADS = CRM["leads"]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """What became of offering a lead again: an offer, or by which rule how many reps were refused."""
-
-    offer_id: str | None
-    because: Mapping[str, int] = field(default_factory=dict)
-
-
-#: Ranks a lead anew and offers it to the best who may have it: (lead_id, reason) -> Placed.
-Reoffer = Callable[[str, str], Placed]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A free lead whose last offer was rejected or ran out. offers: how many it had; reason: why the last one ended."""
-
-    lead_id: str
-    offers: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -72,12 +38,11 @@ class Applied:
     unplaced: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def apply(ledger: Ledger, config: Config, reoffer: Reoffer, now: datetime) -> Applied:
-    """Expire what is overdue and offer free leads again; asked twice, or by two at once, it happens once.
+def apply(ledger: Ledger, config: Config, router: Router, now: datetime) -> Applied:
+    """Expire what is overdue and send free leads on; asked twice, or by two at once, it happens once.
 
     Parked events whose offers came in since have their effect first; answers that were kept for their idempotency key
-    long enough are forgotten. Raises LedgerError. What one lead's ranking
-    raises is logged, and the lead waits for the next time.
+    long enough are forgotten. Raises LedgerError.
     """
     with ledger.reading() as connection:
         late, old = any_joinable(connection), any_expired(connection, now)
@@ -86,62 +51,14 @@ def apply(ledger: Ledger, config: Config, reoffer: Reoffer, now: datetime) -> Ap
             join_parked(change, config)
             expire(change)
     expired = _expire(ledger, config, now)
-    reoffered: dict[str, str] = {}
-    unplaced: dict[str, Mapping[str, int]] = {}
-    for lead in waiting(ledger, now):
-        if lead.offers > config.reoffers.attempts:
-            placed = Placed(None, {USED_UP: lead.offers})
-        else:
-            try:
-                placed = reoffer(lead.lead_id, lead.reason)
-            except CallsheetError as error:
-                log.warning("Lead %s waits for its next offer: %s", lead.lead_id, error)
-                continue
-        if placed.offer_id is not None:
-            _note(ledger, lead, placed.offer_id, now)
-            reoffered[lead.lead_id] = placed.offer_id
-        elif not SETTLED & placed.because.keys() and _unplace(ledger, lead, placed.because, now):
-            unplaced[lead.lead_id] = placed.because
-    return Applied(expired, reoffered, unplaced)
+    sent = send_on(ledger, config, router, now)
+    return Applied(expired, sent.reoffered, sent.unplaced)
 
 
-def tick(ledger: Ledger, config: Config, reoffer: Reoffer, holder: str, now: datetime | None = None) -> Applied | None:
+def tick(ledger: Ledger, config: Config, router: Router, holder: str, now: datetime | None = None) -> Applied | None:
     """As `apply`, by one process of many; None: another one does it this minute. holder: names this process."""
     at = now or datetime.now(UTC)
-    return apply(ledger, config, reoffer, at) if _leased(ledger, holder, at) else None
-
-
-def waiting(ledger: Ledger, now: datetime) -> list[Waiting]:
-    """Free leads whose last offer was rejected or ran out here; the answers that came with the data are history.
-
-    A lead that is closed, held or known to be unplaced does not wait.
-    """
-    later = OFFERS.alias("later")
-    every = OFFERS.alias("every")
-    count = select(func.count()).select_from(every).where(every.c.lead_id == OFFERS.c.lead_id).scalar_subquery()
-    after = or_(
-        later.c.offered_at > OFFERS.c.offered_at,
-        and_(later.c.offered_at == OFFERS.c.offered_at, later.c.offer_id > OFFERS.c.offer_id),
-    )
-    reported = and_(EVENTS.c.offer_id == OFFERS.c.offer_id, EVENTS.c.kind == OFFERS.c.answer, ~EVENTS.c.parked)
-    wanted = (
-        select(OFFERS.c.lead_id, OFFERS.c.answer, OFFERS.c.reject_reason, count.label("offers"))
-        .join(_LEADS, _LEADS.c.lead_id == OFFERS.c.lead_id)
-        .where(
-            OFFERS.c.answer.in_(("rejected", "expired")),
-            or_(
-                _LEADS.c.closed_at > now, and_(_LEADS.c.closed_at.is_(None), _LEADS.c.status.is_distinct_from("closed"))
-            ),
-            exists().where(reported, EVENTS.c.actor != "data"),
-            ~exists().where(HOLDS.c.lead_id == OFFERS.c.lead_id),
-            ~exists().where(UNPLACED.c.lead_id == OFFERS.c.lead_id),
-            ~exists().where(later.c.lead_id == OFFERS.c.lead_id, after),
-        )
-        .order_by(OFFERS.c.answered_at, OFFERS.c.lead_id)
-    )
-    with ledger.reading() as connection:
-        rows = connection.execute(wanted).all()
-    return [Waiting(row.lead_id, row.offers, row.reject_reason or row.answer) for row in rows]
+    return apply(ledger, config, router, at) if _leased(ledger, holder, at) else None
 
 
 def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
@@ -170,27 +87,6 @@ def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
         metrics.SLA_BREACHES.inc(len(gone))
         done += gone
     return tuple(done)
-
-
-def _note(ledger: Ledger, lead: Waiting, offer_id: str, now: datetime) -> None:
-    """Say in the audit why the lead was offered again."""
-    with changing(ledger, now) as change:
-        audit(change, SLA.name, "reoffer", lead.lead_id, {"offer_id": offer_id, "reason": lead.reason})
-
-
-def _unplace(ledger: Ledger, lead: Waiting, because: Mapping[str, int], now: datetime) -> bool:
-    """List a lead as unplaced; False: someone holds it, or it is listed already."""
-    with changing(ledger, now) as change:
-        connection = change.connection
-        if connection.execute(select(HOLDS.c.lead_id).where(HOLDS.c.lead_id == lead.lead_id)).first():
-            return False
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        row = {"lead_id": lead.lead_id, "since": now, "attempts": lead.offers, "because": json.dumps(dict(because))}
-        put = dialect.insert(UNPLACED).values(row).on_conflict_do_nothing(index_elements=["lead_id"])
-        if connection.execute(put.returning(UNPLACED.c.lead_id)).first() is None:
-            return False
-        audit(change, SLA.name, "unplace", lead.lead_id, {"because": dict(because), "offers": lead.offers})
-        return True
 
 
 def _leased(ledger: Ledger, holder: str, now: datetime) -> bool:

@@ -25,6 +25,7 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
     """What a rep got in an ISO week of his time zone, and why. week: as 2026-W10; None: the current one.
 
     capacity, used   places of the week and how many of them are taken; share: of all offers made that week
+    no_capacity_at   when the rep said that he has no capacity left, which fills the rest of the week; None: he did not
     refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were
     offers           each with its rank and worth in its decision, and the strongest reason that it gave
     Raises           UnknownId, InputError
@@ -42,11 +43,18 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
         select(func.count()).select_from(OFFERS).where(OFFERS.c.rep_id == rep_id, HOLDING, *within)
     ).scalar_one()
     everyone = connection.execute(select(func.count()).select_from(OFFERS).where(*within)).scalar_one()
+    spent = connection.execute(
+        select(func.min(OFFERS.c.answered_at)).where(
+            OFFERS.c.rep_id == rep_id, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
+            OFFERS.c.answered_at >= start, OFFERS.c.answered_at < end,
+        )
+    ).scalar()  # fmt: skip
     details = _details(connection, [row["decision_id"] for row in offers if row["decision_id"]])
     asked, refused = _refusals(connection, rep_id, start, end)
     return {
         "rep_id": rep_id, "from": iso(micros(start)), "to": iso(micros(end)), "capacity": rep["weekly_capacity"],
-        "used": int(used), "share": len(offers) / everyone if everyone else None,
+        "used": int(used), "no_capacity_at": iso(micros(spent)) if spent else None,
+        "share": len(offers) / everyone if everyone else None,
         "answers": dict(Counter(row["answer"] or "open" for row in offers)), "asked": asked, "refused": refused,
         "offers": [_line(row, rep_id, details.get(row["decision_id"])) for row in offers],
     }  # fmt: skip

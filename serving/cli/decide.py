@@ -78,8 +78,9 @@ def plan(
         return
     listing.show(answer["assignments"], ASSIGNED, format=format, title=f"The plan of {asked}")
     if format is Format.table:
-        rows = [{"lead_id": u["lead_id"], "because": _words(u["because"])} for u in answer["unplaced"]]
-        listing.show(rows, ("lead_id", "because"), title="Unplaced", empty="Every open lead has a rep.")
+        rows = [u | {"because": _words(u["because"])} for u in answer["unplaced"]]
+        columns = ("lead_id", "because", "until", "waits_for")
+        listing.show(rows, columns, title="Unplaced", empty="Every open lead has a rep.")
     done = "offered" if commit else "assigned; nothing is offered without --commit"
     say(f"{len(answer['assignments']):,} leads {done}, {len(answer['unplaced']):,} unplaced.")
 
@@ -107,20 +108,23 @@ def explain(
 
     with closing(Ledger.open(db, home)) as ledger:
         if decision is not None:
-            _explain_decision(ledger, home, decision, format)
+            _explain_decision(ledger, settings, home, decision, format)
         else:
             _explain_week(ledger, settings, str(rep), week, format)
 
 
-def _explain_decision(ledger: Ledger, home: Path, decision_id: str, format: Format) -> None:
+def _explain_decision(ledger: Ledger, config: Config, home: Path, decision_id: str, format: Format) -> None:
     from serving import listing
     from serving.cache import ModelCache
     from serving.explain import explained
     from serving.ledger.decisions import read
+    from serving.whereabouts import whereabouts
 
     with ledger.reading() as connection:
         told = read(connection, decision_id)
-    said = explained(told, ModelCache(home).load)
+        lead_id = told.row["lead_id"]
+        lead = whereabouts(connection, config, lead_id, datetime.now(UTC)) if lead_id else None
+    said = explained(told, ModelCache(home).load, lead)
     if format is Format.json:
         listing.show_object(said)
         return
@@ -137,6 +141,10 @@ def _explain_decision(ledger: Ledger, home: Path, decision_id: str, format: Form
     agrees = {True: "says the same today", False: "says something else today", None: "is not kept any more"}
     by = f"model {said['model_version']}, which {agrees[replay['agrees']]}" if replay else "a rule"
     say(f"Decided at {said['at']} by {by}; policy {said['policy']}. Refused: {_words(said['refused']) or 'nobody'}.")
+    if lead is not None:
+        until = f" until {lead['until']}" if lead["until"] else ""
+        because = f": {_words(lead['because'])}" if lead["because"] else ""
+        say(f"The lead is {lead['state']}{until}{because}.")
 
 
 def _explain_week(ledger: Ledger, config: Config, rep_id: str, week: str | None, format: Format) -> None:
@@ -152,6 +160,8 @@ def _explain_week(ledger: Ledger, config: Config, rep_id: str, week: str | None,
     share = "" if said["share"] is None else f", {said['share']:.0%} of all offers"
     room = "no limit" if said["capacity"] is None else f"{said['capacity']:g} places"
     say(f"{len(said['offers'])} offers{share}; {said['used']} places taken of {room}. {_words(said['answers'])}")
+    if said["no_capacity_at"]:
+        say(f"Full for the rest of the week since {said['no_capacity_at']}, by the rep's own word (no_capacity).")
     refused = sum(said["refused"].values())
     say(f"Refused {refused} times in {said['asked']} decisions: {_words(said['refused']) or 'never'}.")
 

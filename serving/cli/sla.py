@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LISTED = (
     "state", "due_at", "offer_id", "lead_id", "rep_id", "limit", "offered_at", "lead_to_offer", "offer_to_touch",
-    "because",
+    "because", "until", "waits_for",
 )  # fmt: skip
 DONE = ("done", "lead_id", "offer_id", "because")
 
@@ -40,12 +40,14 @@ def sla(
     ] = False,
     config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
-    """List open offers by when they must be answered, what was breached lately, and leads that nobody can take.
+    """List open offers by when they must be answered, what was breached, leads that nobody can take, and questions.
 
     Working hours are those of the rep's zone, without holidays and time off;
     lead_to_offer and offer_to_touch are seconds. With --apply each lead goes to
     the next best rep, never to one who had it, as often as `reoffers` says; then
-    it is unplaced. A running service does the same each minute.
+    it is unplaced; it is held until then where `until` names a time, and offered as
+    soon as a rep may take it, unless it waits for the data, a person or a plan. A
+    running service does the same each minute.
 
     \b
     Examples
@@ -64,21 +66,26 @@ def sla(
             return
         with ledger.reading() as connection:
             answer = lines(connection, settings, datetime.now(UTC))
-    unplaced = [{"state": "unplaced"} | lead for lead in answer["unplaced"]]
-    listing.show([*answer["items"], *unplaced], LISTED, format=format, empty="No offer waits for an answer.")
+    unplaced = [{"state": "held" if lead["until"] else "unplaced"} | lead for lead in answer["unplaced"]]
+    asked = [{"state": "question", "because": {one["reason"]: 1}} | one for one in answer["questions"]]
+    rows = [*answer["items"], *unplaced, *asked]
+    listing.show(rows, LISTED, format=format, empty="No offer waits for an answer.")
     breached = sum(item["state"] != "open" for item in answer["items"])
-    say(f"{answer['total']:,} offers, {breached:,} of them not answered in time; {len(unplaced):,} leads unplaced.")
+    say(
+        f"{answer['total']:,} offers, {breached:,} of them not answered in time; {answer['unplaced_total']:,} leads "
+        f"unplaced; {answer['questions_total']:,} questions about the data."
+    )
 
 
 def _applied(ledger: Ledger, config: Config, home: Path) -> Applied:
     """Do it now, beside whatever serves: what two do at once happens once."""
     from serving.live import Live
-    from serving.reoffer import reoffer_with
+    from serving.reoffer import Rerouted
     from serving.sla import apply
     from serving.start import decider
 
     live = Live(ledger, config, home)
-    return apply(ledger, config, reoffer_with(decider(live), live.catch_up), datetime.now(UTC))
+    return apply(ledger, config, Rerouted(decider(live), live.catch_up), datetime.now(UTC))
 
 
 def _show(done: Applied, format: Format) -> None:

@@ -20,7 +20,8 @@ from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.deals import Deals
 from serving.ledger.idempotency import canonical
 from serving.ledger.offers import Desk, week_of
-from serving.ledger.tables import DATA_QUESTIONS, EVENTS, HOLDS, UNPLACED
+from serving.ledger.questions import ask
+from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.types import write_instant
 from serving.wire.record import OWN
 
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Clocks differ; an event further ahead of ours than this is refused, for nobody knows yet what will happen.
 AHEAD: Final = timedelta(minutes=5)
-#: Reasons of a rejection that say that the data is wrong: marketing ops gets a question.
-QUESTIONS: Final = ("not_my_territory", "not_my_product", "bad_data")
 #: What a rep may say of an offer; the rest is done to it by others.
 OF_A_REP: Final = ("accepted", "rejected", "opportunity", "stage", "won", "lost", "no_decision")
 _CORE: Final = ("event_id", "offer_id", "kind", "at")
@@ -178,8 +177,8 @@ class Docket:
             raise _Refusal(refusal)
         self._settle(offer, state)
         self.deals.write(offer, state.deals, [*before, told])
-        if told.kind == "rejected" and told.body["reason"] in QUESTIONS:
-            self._ask(told, offer)
+        if told.kind == "rejected":
+            ask(self.change, told.event_id, offer, told.body["reason"])
         if told.kind == "reassigned":
             made = self._desk().offer(
                 offer["lead_id"], told.body["to_rep_id"], decision_id=None, policy="manual", propensity=None
@@ -253,14 +252,6 @@ class Docket:
                 insert(HOLDS).values(lead_id=offer["lead_id"], offer_id=offer["offer_id"], rep_id=offer["rep_id"])
             )
             self.connection.execute(delete(UNPLACED).where(UNPLACED.c.lead_id == offer["lead_id"]))
-
-    def _ask(self, told: Told, offer: Mapping[str, Any]) -> None:
-        self.connection.execute(
-            insert(DATA_QUESTIONS).values(
-                event_id=told.event_id, offer_id=offer["offer_id"], lead_id=offer["lead_id"], rep_id=offer["rep_id"],
-                reason=told.body["reason"], asked_at=self.change.at,
-            )
-        )  # fmt: skip
 
     def _held(self, lead_id: str) -> Any:
         return self.connection.execute(select(HOLDS).where(HOLDS.c.lead_id == lead_id)).one_or_none()

@@ -18,6 +18,7 @@ from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.erase import refuse_erased
 from serving.ledger.holds import fill_holds, made_here
+from serving.ledger.questions import settle
 from serving.ledger.rows import ASKED, Cells, Key, as_rows, history, key_of, stored, tell_columns
 from serving.ledger.tables import HOLDS
 
@@ -100,6 +101,7 @@ def ingest(change: Change, tables: Rows) -> Ingested:
         fresh = [row for key, row in rows.items() if key not in before[name]]
         change.upsert(name, as_rows(name, [*fresh, *altered.values()]))
         told += history(change, name, before[name], altered, brought)
+        settle(change, name, before[name], altered)
         inserted, changed = inserted + len(fresh), changed + len(altered)
     change.upsert("changes", told)
     _tell(change, tables, after)

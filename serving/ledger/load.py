@@ -19,6 +19,7 @@ from serving.ledger.database import Ledger
 from serving.ledger.erase import erase_again
 from serving.ledger.events import join_parked
 from serving.ledger.holds import fill_holds, made_here
+from serving.ledger.questions import settle
 from serving.ledger.rows import Cells, Key, as_rows, cells_of, history, key_of, stored, tell_columns
 from serving.ledger.tables import CRM_COLUMNS
 
@@ -123,6 +124,7 @@ def _put(
         change.put(name, as_rows(name, batch))
         tick(name, len(batch))
     tick(name, len(cells) - len(wanted))
+    settle(change, name, before, altered)
     if not replace and altered:
         told = history(change, name, before, altered, brought)
         if told:

@@ -63,7 +63,7 @@ class Desk:
         if connection.execute(away.limit(1)).first():
             return "time_off"
         room = self.room(rep_id)
-        return "capacity_full" if room is not None and room < 1 else None
+        return "capacity_full" if (room is not None and room < 1) or self._spent(rep) else None
 
     def room(self, rep_id: str) -> int | None:
         """How many offers more the rep can take this week of his time zone; None: no limit."""
@@ -99,6 +99,15 @@ class Desk:
             wanted = select(_REPS.c.rep_id, _REPS.c.weekly_capacity, _REPS.c.active_until, _REPS.c.timezone)
             self._reps[rep_id] = self.change.connection.execute(wanted.where(_REPS.c.rep_id == rep_id)).first()
         return self._reps[rep_id]
+
+    def _spent(self, rep: Any) -> bool:
+        """Whether the rep said this week that he has no capacity left."""
+        start, end = week_of(self.change.at, rep.timezone or self.zone)
+        said = select(OFFERS.c.offer_id).where(
+            OFFERS.c.rep_id == rep.rep_id, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
+            OFFERS.c.answered_at >= start, OFFERS.c.answered_at < end,
+        )  # fmt: skip
+        return self.change.connection.execute(said.limit(1)).first() is not None
 
     def _used(self, rep: Any) -> int:
         start, end = week_of(self.change.at, rep.timezone or self.zone)

@@ -173,6 +173,8 @@ UNPLACED = Table(
     Column("since", Instant(), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("because", Text, nullable=False),  # JSON: rule -> count of reps
+    Column("until", Instant()),  # when the first of the refusals ends by itself
+    Column("waits_for", String(16), nullable=False, server_default="reps"),  # reps, data, person, plan
 )
 #: What a rep's answer says is wrong in the data, for marketing ops to settle.
 DATA_QUESTIONS = Table(

@@ -58,12 +58,31 @@ class DueOffer(Answer):
 
 
 class UnplacedLead(Answer):
-    """A lead that nobody can take for now. because: rule -> how many reps it refused; attempts: offers it had."""
+    """An open lead that nobody can take for now.
+
+    because    rule, or the reason of a rejection -> how many reps it refused, or gave it
+    attempts   offers that it had
+    until      it is held until then, when the first of these refusals ends by itself; null: none does
+    waits_for  reps: a rep who may take it, asked each minute; data: a question, settled by a change of the CRM; person:
+               somebody who offers it by hand or closes it; plan: the next plan
+    """
 
     lead_id: str
     since: str
     attempts: int
     because: dict[str, int]
+    until: str | None
+    waits_for: str
+
+
+class DataQuestion(Answer):
+    """A rep's no that says the data is wrong; open until a change of the lead, its contact or account settles it."""
+
+    lead_id: str
+    rep_id: str
+    offer_id: str
+    reason: str
+    asked_at: str
 
 
 class SpeedToLead(Answer):
@@ -77,10 +96,16 @@ class SpeedToLead(Answer):
 
 
 class DueAnswer(Answer):
-    """What is due and what was breached, the first that is due first; total: how many there are in all."""
+    """What is due and what was breached, the first that is due first.
+
+    total, unplaced_total, questions_total   how many there are in all
+    """
 
     as_of: str
     total: int
     items: list[DueOffer]
     unplaced: list[UnplacedLead]
+    unplaced_total: int
+    questions: list[DataQuestion]
+    questions_total: int
     speed: SpeedToLead

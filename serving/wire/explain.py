@@ -57,9 +57,28 @@ class ShadowTold(Answer):
     scores: dict[str, dict[str, float]]
 
 
+class LeadNow(Answer):
+    """Where a lead is now.
+
+    state      assigned (accepted), held (an offer waits for its answer, or nobody can take it, until a stated time),
+               unplaced, closed; open: nobody asked for a rep yet, or it is offered on within a minute (waits_for: reps)
+    because    rule, or reason of a rejection -> how many reps it refused, or gave it
+    waits_for  reps, data, person or plan, as /due says it
+    """
+
+    lead_id: str
+    state: str
+    rep_id: str | None
+    offer_id: str | None
+    until: str | None
+    because: dict[str, int]
+    waits_for: str | None
+
+
 class ExplainAnswer(Answer):
     """A decision.
 
+    lead         where its lead is now; null where it is about a rep or a week
     items        what was answered, each line with its reasons; scores: every candidate that was ranked, the best first
     features     by candidate that was shown, feature -> value; null: not known then
     refused      how many each rule refused; refused_ids: whom, where the candidates were reps
@@ -92,5 +111,6 @@ class ExplainAnswer(Answer):
     features: dict[str, dict[str, float | None]]
     replay: Replay | None
     shadow: ShadowTold | None
+    lead: LeadNow | None
     offers: list[OfferTold]
     events: list[EventTold]

@@ -33,10 +33,18 @@ class Assignment(Answer):
 
 
 class Unplaced(Answer):
-    """A lead that nobody gets: how many reps each rule refused, capacity_full among them."""
+    """A lead that nobody gets.
+
+    because    how many reps each rule refused, capacity_full among them; or the reason why it was set aside
+    until      when the first of these refusals ends by itself; null: none does
+    waits_for  plan: the next one; data: an open question about it; person: it was offered as often as may be, or a
+               rep knows that it is dead
+    """
 
     lead_id: str
     because: dict[str, int]
+    until: str | None
+    waits_for: str
 
 
 class PlanAnswer(Said):

@@ -10,7 +10,7 @@ import pytest
 
 from features.book import Book
 from features.config import Config, read_config
-from features.eligibility import RULES, objects, refusals
+from features.eligibility import RULES, objects, passes, refusals
 from tests.features.small_crm import T, base, day, micros, typed
 
 CONFIG = read_config("""
@@ -185,6 +185,17 @@ def test_the_week_is_that_of_the_reps_zone() -> None:
     assert rule(sunday) is None
     sunday["reps"][0]["timezone"] = "Europe/Berlin"  # there it was Monday already
     assert rule(sunday) == "capacity_full"
+
+
+def test_a_rep_who_said_no_capacity_is_full_until_his_week_ends_whatever_his_capacity() -> None:
+    said = full(answer="rejected", answered_at=day(0), reject_reason="no_capacity")
+    said["reps"][0]["weekly_capacity"] = None
+    monday = T.normalize() + pd.Timedelta(days=7)  # T is a Monday, and London on UTC
+    assert rule(said, day(0)) is None  # what is said at t counts after t
+    assert rule(said, day(0.1)) == rule(said, monday - pd.Timedelta("1us")) == "capacity_full"
+    assert rule(said, monday) is None
+    ends = passes(book_of(said), np.array([RULES.index("capacity_full") + 1], np.int8), *np.array([[0], [micros(T)]]))
+    assert ends.tolist() == [micros(monday)]
 
 
 def test_filters_can_be_switched_off() -> None:

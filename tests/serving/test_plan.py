@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from features.errors import InputError, ModelError
 from models.product import Product
 from serving.actor import LOCAL
+from serving.due import said
 from serving.explain import explained
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
@@ -19,8 +21,10 @@ from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.load import load
+from serving.ledger.unplaced import PERSON, Unplaced, listed, put
 from serving.plan import plan
 from tests.serving.conftest import Crm
+from tests.serving.ledger.small import rows
 from tests.serving.standing_ledger import Stand
 
 
@@ -70,6 +74,10 @@ def test_a_committed_plan_makes_its_offers_once_and_holds_nobody_over_his_room(s
     with stand.ledger.reading() as connection:
         made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id == first.answer["decision_id"])).all()
         assert verify(connection) is None
+        queued = {one.lead_id: one for one in listed(connection, stand.now)}
+    assert {one: dict(queued[one].because) for one in queued} == {
+        line["lead_id"]: line["because"] for line in first.answer["unplaced"]
+    }
     assert {row.offer_id for row in made} == {line["offer_id"] for line in first.answer["assignments"]}
     stand.follow()
     dry = plan(stand.decider, this_week(stand), actor=LOCAL).answer
@@ -78,6 +86,53 @@ def test_a_committed_plan_makes_its_offers_once_and_holds_nobody_over_his_room(s
     assert full
     assert not full & {line["rep_id"] for line in dry["assignments"]}
     assert all(given[rep] for rep in full & set(given))
+
+
+def test_a_rep_back_from_holiday_or_hired_mid_month_is_not_flooded_to_catch_up(stand: Stand) -> None:
+    """Capacity is a week's: an absence leaves no debt, and nobody is owed what others got before he came."""
+    before = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    given = Counter(line["rep_id"] for line in before["assignments"])
+    back, joined = (rep for rep, _ in given.most_common(2))
+    with changing(stand.ledger, stand.now) as change:
+        off = {"starts_at": stand.now - timedelta(days=21), "ends_at": stand.now - timedelta(minutes=1)}
+        change.upsert("time_off", rows("time_off", {"time_off_id": "T", "rep_id": back} | off))
+        reps = CRM["reps"]
+        hired = stand.now - timedelta(days=1)
+        change.connection.execute(reps.update().where(reps.c.rep_id == joined).values(hired_at=hired))
+        change.touch("reps", [joined])
+    stand.minutes += 1
+    stand.follow()
+    after = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    got = Counter(line["rep_id"] for line in after["assignments"])
+    capacity = dict(zip(stand.known.book.rep_ids, stand.known.book.reps.capacity.base.tolist(), strict=True))
+    for rep in (back, joined):
+        assert 0 < got[rep] <= capacity[rep]
+        assert got[rep] + after["room"][rep] == given[rep] + before["room"][rep]  # the same places as without it
+
+
+def test_a_lead_that_waits_for_a_person_or_the_data_is_left_where_it_is(stand: Stand) -> None:
+    before = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    dead = before["assignments"][0]["lead_id"]
+    with changing(stand.ledger, stand.now) as change:
+        put(change, [Unplaced(dead, {"known_dead": 1}, waits_for=PERSON)])
+    answer = plan(stand.decider, this_week(stand), actor=LOCAL, once=stand.once()).answer
+    assert dead not in {line["lead_id"] for line in answer["assignments"]}
+    mine = {"lead_id": dead, "because": {"known_dead": 1}, "waits_for": "person", "until": None}
+    assert mine in answer["unplaced"]
+
+
+def test_a_lead_for_which_nobody_has_room_is_held_until_the_first_of_their_weeks_is_over(stand: Stand) -> None:
+    with changing(stand.ledger, stand.now) as change:
+        change.connection.execute(CRM["reps"].update().values(weekly_capacity=0.0, timezone="Europe/Berlin"))
+        change.touch("reps", None)
+    stand.minutes += 1
+    stand.follow()
+    answer = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    assert answer["assignments"] == []
+    monday = (stand.now + timedelta(days=7 - stand.now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+    until = said(monday.replace(tzinfo=ZoneInfo("Europe/Berlin")))
+    told = {("capacity_full" in line["because"], line["until"]) for line in answer["unplaced"]}
+    assert told == {(True, until), (False, None)}
 
 
 def test_a_coming_week_has_its_own_room_and_cannot_be_committed(stand: Stand) -> None:

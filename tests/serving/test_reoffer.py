@@ -9,15 +9,20 @@ import pytest
 from sqlalchemy import select
 
 from serving.actor import LOCAL
+from serving.due import said
+from serving.instants import micros
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.crm import OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.events import record
 from serving.ledger.load import load
-from serving.reoffer import reoffer_with
-from serving.sla import USED_UP, Applied, apply
+from serving.onward import USED_UP
+from serving.reoffer import Rerouted
+from serving.sla import Applied, apply
+from serving.whereabouts import whereabouts
 from tests.serving.conftest import Crm
+from tests.serving.ledger.small import rows
 from tests.serving.standing_ledger import Stand
 
 
@@ -38,7 +43,7 @@ def offers_of(stand: Stand, lead_id: str) -> list[Any]:
 
 def hold(stand: Stand) -> Applied:
     stand.minutes += 1
-    return apply(stand.ledger, stand.crm.config, reoffer_with(stand.decider, stand.follow), stand.now)
+    return apply(stand.ledger, stand.crm.config, Rerouted(stand.decider, stand.follow), stand.now)
 
 
 def test_a_rejected_lead_goes_to_the_next_best_and_in_the_end_to_the_queue(stand: Stand) -> None:
@@ -82,3 +87,30 @@ def test_an_offer_that_nobody_answers_goes_on_when_its_time_is_up(stand: Stand) 
     made = offers_of(stand, lead_id)
     assert (made[0].answer, made[-1].offer_id) == ("expired", done.reoffered[lead_id])
     assert made[-1].rep_id != first["rep_id"]
+
+
+def test_a_lead_that_nobody_can_take_is_held_until_a_stated_time_and_then_goes_on_by_itself(stand: Stand) -> None:
+    hold(stand)
+    stand.follow()
+    lead_id = stand.free_lead()
+    back = stand.now + timedelta(hours=5)
+    takers = stand.known.rank_reps(lead_id).best_ids
+    spans = [
+        {"time_off_id": f"T-{rep}", "rep_id": rep, "starts_at": stand.now, "ends_at": back + timedelta(hours=place)}
+        for place, rep in enumerate(takers)
+    ]  # fmt: skip
+    with changing(stand.ledger, stand.now) as change:
+        change.upsert("time_off", rows("time_off", *spans))
+    stand.minutes += 1
+    stand.follow()
+    answer = stand.decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once()).answer
+    assert (answer["items"], answer["refused"]["time_off"]) == ([], len(takers))
+    with stand.ledger.reading() as connection:
+        here = whereabouts(connection, stand.crm.config, lead_id, stand.now)
+    assert here is not None
+    assert (here["state"], here["until"], here["because"]) == ("held", said(back), answer["refused"])
+    assert lead_id not in hold(stand).reoffered
+    stand.minutes += 5 * 60
+    stand.known.clock = lambda: micros(stand.now)  # nothing was written since, so nothing is read again
+    assert lead_id in hold(stand).reoffered
+    assert offers_of(stand, lead_id)[-1].rep_id == takers[0]  # the others are away for longer

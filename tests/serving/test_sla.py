@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -17,34 +16,28 @@ from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.events import record
 from serving.ledger.idempotency import Once, keep, stored
-from serving.ledger.offers import Desk
 from serving.ledger.tables import AUDIT, EVENTS
-from serving.sla import USED_UP, Applied, Placed, apply, tick, waiting
-from tests.serving.ledger.small import CONFIG, furnish, give, holds, hours, offer, offer_of, table
+from serving.onward import USED_UP, Placed, waiting
+from serving.sla import Applied, apply, tick
+from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, holds, hours, offer, offer_of, table
+from tests.serving.routed import Ranking, reject, reps_of, run
 
 #: The offer of the Monday, 9:00, is due on Tuesday, 17:00.
 DUE = hours(32)
-REPS = ("R1", "R2", "R3")
 
 
-class Ranking:
-    """Offers a lead to the first rep in order of id who may have it, as the service's own ranking would."""
+class Says(Ranking):
+    """Says the same of every lead, or breaks."""
 
-    def __init__(self, ledger: Ledger, at: datetime) -> None:
-        self.ledger, self.at = ledger, at
-        self.asked: list[tuple[str, str]] = []
+    def __init__(self, ledger: Ledger, says: Placed) -> None:
+        super().__init__(ledger, OFFERED)
+        self.says = says
 
-    def __call__(self, lead_id: str, reason: str) -> Placed:
-        self.asked.append((lead_id, reason))
-        with changing(self.ledger, self.at) as change:
-            desk = Desk(change, "UTC")
-            if rule := desk.lead_refusal(lead_id):
-                return Placed(None, {rule: len(REPS)})
-            rules = {rep: desk.rep_refusal(lead_id, rep) for rep in REPS}
-            for rep, refused in rules.items():
-                if refused is None:
-                    return Placed(desk.offer(lead_id, rep, decision_id=None, policy="fallback", propensity=None))
-        return Placed(None, {rule: list(rules.values()).count(rule) for rule in rules.values() if rule})
+    def offer(self, lead_id: str, reason: str) -> Placed:
+        return self.says
+
+    def look(self, lead_ids: Sequence[str]) -> dict[str, Placed]:
+        return dict.fromkeys(lead_ids, self.says)
 
 
 @pytest.fixture
@@ -53,25 +46,9 @@ def stood(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def run(ledger: Ledger, at: datetime, config: Any = CONFIG) -> Applied:
-    return apply(ledger, config, Ranking(ledger, at), at)
-
-
-def reject(ledger: Ledger, offer_id: str, at: datetime, reason: str = "bad_fit") -> None:
-    told = {"event_id": f"no-{offer_id}", "offer_id": offer_id, "kind": "rejected", "at": at, "reason": reason}
-    with changing(ledger, at) as change:
-        (outcome,) = record(change, CONFIG, [told], LOCAL)
-    assert outcome.result == "applied"
-
-
-def reps_of(ledger: Ledger, lead_id: str) -> list[str]:
-    offers = sorted(table(ledger, "offers"), key=lambda row: row["offered_at"])
-    return [row["rep_id"] for row in offers if row["lead_id"] == lead_id]
-
-
 def fallback(ledger: Ledger) -> dict[str, dict[str, int]]:
     with ledger.reading() as connection:
-        return {row["lead_id"]: row["because"] for row in unplaced(connection, 100)}
+        return {row["lead_id"]: row["because"] for row in unplaced(connection, hours(99), 100)[1]}
 
 
 def test_nothing_is_done_before_it_is_due(stood: Ledger) -> None:
@@ -123,7 +100,7 @@ def test_an_unplaced_lead_that_gets_an_offer_is_unplaced_no_more(stood: Ledger) 
     reject(stood, "F1", hours(1))
     run(stood, hours(2), never)
     assert set(fallback(stood)) == {"L1"}
-    Ranking(stood, hours(3))("L1", "by hand")
+    Ranking(stood, hours(3)).offer("L1", "by hand")
     assert fallback(stood) == {}
 
 
@@ -153,7 +130,7 @@ def test_what_was_withdrawn_or_closed_or_is_history_is_not_offered_again(stood: 
 def test_an_answer_that_came_in_time_but_is_told_late_undoes_the_expiry_where_nobody_has_the_lead_yet(
     stood: Ledger,
 ) -> None:
-    apply(stood, CONFIG, lambda *_: Placed(None, {"capacity_full": 2}), DUE)
+    apply(stood, CONFIG, Says(stood, Placed(None, {"capacity_full": 2})), DUE)
     assert set(fallback(stood)) == {"L1"}
     with changing(stood, hours(33)) as change:
         told = {"event_id": "yes", "offer_id": "F1", "kind": "accepted", "at": hours(31)}
@@ -182,8 +159,8 @@ def test_two_workers_that_race_have_one_effect(stood: Ledger) -> None:
 def test_two_workers_that_race_list_an_unplaced_lead_once(stood: Ledger) -> None:
     reject(stood, "F1", hours(1))
     with ThreadPoolExecutor(4) as threads:
-        nobody = Placed(None, {"territory": 60})
-        done = list(threads.map(lambda _: apply(stood, CONFIG, lambda *_: nobody, hours(2)), range(8)))
+        nobody = Says(stood, Placed(None, {"territory": 60}))
+        done = list(threads.map(lambda _: apply(stood, CONFIG, nobody, hours(2)), range(8)))
     assert [made.unplaced for made in done if made.unplaced] == [{"L1": {"territory": 60}}]
     with stood.reading() as connection:
         assert [row.action for row in connection.execute(select(AUDIT))] == ["unplace"]
@@ -202,14 +179,14 @@ def test_a_ranking_that_breaks_leaves_the_lead_waiting_and_the_others_are_served
     give(stood, offer("F2", "L2", "R2"))
     reject(stood, "F1", hours(1))
     reject(stood, "F2", hours(2))
-    works = Ranking(stood, hours(3))
 
-    def breaks(lead_id: str, reason: str) -> Placed:
-        if lead_id == "L1":
-            raise Conflict("someone was quicker")
-        return works(lead_id, reason)
+    class Breaks(Ranking):
+        def offer(self, lead_id: str, reason: str) -> Placed:
+            if lead_id == "L1":
+                raise Conflict("someone was quicker")
+            return super().offer(lead_id, reason)
 
-    assert set(apply(stood, CONFIG, breaks, hours(3)).reoffered) == {"L2"}
+    assert set(apply(stood, CONFIG, Breaks(stood, hours(3)), hours(3)).reoffered) == {"L2"}
     assert [lead.lead_id for lead in waiting(stood, hours(3))] == ["L1"]
     assert set(run(stood, hours(4)).reoffered) == {"L1"}
 

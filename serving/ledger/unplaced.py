@@ -1,0 +1,96 @@
+"""Leads that nobody can take for now: why, until when, and what each waits for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from serving.ledger.change import Change
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.tables import HOLDS, UNPLACED
+
+#: What a lead waits for: a rep who may take it (asked each minute), the data put right, a person, the next plan.
+REPS, DATA, PERSON, PLAN = "reps", "data", "person", "plan"
+#: Rules that say that the lead needs no other rep, not that there is none.
+SETTLED: Final = frozenset(("lead_taken", "lead_closed"))
+
+_LEADS = CRM["leads"]
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """A lead without a rep.
+
+    because    rule, or reason of a rejection -> how many reps it refused, or gave it
+    until      when the first of these refusals ends by itself; None: none does
+    waits_for  REPS, DATA, PERSON or PLAN
+    """
+
+    lead_id: str
+    because: Mapping[str, int]
+    until: datetime | None = None
+    waits_for: str = REPS
+
+
+def closed(at: datetime) -> ColumnElement[bool]:
+    """Whether a lead is closed at an instant."""
+    by_status = and_(_LEADS.c.closed_at.is_(None), func.coalesce(_LEADS.c.status, "open") == "closed")
+    return or_(and_(_LEADS.c.closed_at.is_not(None), _LEADS.c.closed_at <= at), by_status)
+
+
+def put(change: Change, those: Iterable[Unplaced]) -> list[str]:
+    """List leads as unplaced, or say anew why they are; those that someone holds are left out. Returns the new ones."""
+    connection, dialect = change.connection, postgresql if change.connection.dialect.name == "postgresql" else sqlite
+    fresh = []
+    for one in those:
+        if connection.execute(select(HOLDS.c.lead_id).where(HOLDS.c.lead_id == one.lead_id)).first():
+            continue
+        had = select(UNPLACED.c.lead_id).where(UNPLACED.c.lead_id == one.lead_id)
+        if connection.execute(had).first() is None:
+            fresh.append(one.lead_id)
+        offers = select(func.count()).select_from(OFFERS).where(OFFERS.c.lead_id == one.lead_id)
+        told = {
+            "attempts": int(connection.execute(offers).scalar_one()), "because": json.dumps(dict(one.because)),
+            "until": one.until, "waits_for": one.waits_for,
+        }  # fmt: skip
+        row = dialect.insert(UNPLACED).values(lead_id=one.lead_id, since=change.at, **told)
+        connection.execute(row.on_conflict_do_update(index_elements=["lead_id"], set_=told))
+    return fresh
+
+
+def drop(change: Change, leads: Collection[str]) -> None:
+    """These leads are unplaced no more."""
+    change.connection.execute(delete(UNPLACED).where(UNPLACED.c.lead_id.in_(leads)))
+
+
+def listed(
+    connection: Connection, at: datetime, *, waits_for: str | None = None, lead_id: str | None = None
+) -> list[Unplaced]:  # fmt: skip
+    """Open leads that are unplaced, the oldest first; those that wait for one thing, or one lead."""
+    wanted = _open(at)
+    wanted = wanted if waits_for is None else wanted.where(UNPLACED.c.waits_for == waits_for)
+    wanted = wanted if lead_id is None else wanted.where(UNPLACED.c.lead_id == lead_id)
+    rows = connection.execute(wanted).mappings()
+    return [Unplaced(r["lead_id"], json.loads(r["because"]), r["until"], r["waits_for"]) for r in rows]
+
+
+def lines(connection: Connection, at: datetime, limit: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many open leads are unplaced, and the oldest of them as rows with `attempts` and `since`."""
+    rows = connection.execute(_open(at).limit(limit)).mappings()
+    count = connection.execute(select(func.count()).select_from(_open(at).subquery())).scalar_one()
+    return int(count), [dict(row) | {"because": json.loads(row["because"])} for row in rows]
+
+
+def _open(at: datetime) -> Select[Any]:
+    return (
+        select(UNPLACED)
+        .join(_LEADS, _LEADS.c.lead_id == UNPLACED.c.lead_id)
+        .where(~closed(at), ~exists().where(HOLDS.c.lead_id == UNPLACED.c.lead_id))
+        .order_by(UNPLACED.c.since, UNPLACED.c.lead_id)
+    )

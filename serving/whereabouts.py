@@ -1,0 +1,43 @@
+"""Where a lead is now: assigned, held until a stated time, unplaced with its because, or closed; never nowhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from features.config import Config
+from serving.due import deadlines, said
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.tables import HOLDS
+from serving.ledger.unplaced import REPS, closed, listed
+
+_LEADS = CRM["leads"]
+
+
+def whereabouts(connection: Connection, config: Config, lead_id: str, now: datetime) -> dict[str, Any] | None:
+    """Where a lead is; None: there is no such lead. The fields are those of `serving.wire.explain.LeadNow`."""
+    lead = connection.execute(select(closed(now).label("closed")).where(_LEADS.c.lead_id == lead_id)).first()
+    if lead is None:
+        return None
+    here: dict[str, Any] = {
+        "lead_id": lead_id, "state": "open", "rep_id": None, "offer_id": None, "until": None, "because": {},
+        "waits_for": None,
+    }  # fmt: skip
+    if lead.closed:
+        return here | {"state": "closed"}
+    its = OFFERS.c.offer_id == HOLDS.c.offer_id
+    held = connection.execute(select(OFFERS).join(HOLDS, its).where(HOLDS.c.lead_id == lead_id)).first()
+    if held is not None:
+        here |= {"rep_id": held.rep_id, "offer_id": held.offer_id}
+        if held.answer == "accepted":
+            return here | {"state": "assigned"}
+        due_at, _ = deadlines(connection, config, OFFERS.c.offer_id == held.offer_id, now)[held.offer_id]
+        return here | {"state": "held", "until": said(due_at)}
+    for one in listed(connection, now, lead_id=lead_id):
+        told = {"because": dict(one.because), "waits_for": one.waits_for}
+        until = {"until": said(one.until)} if one.until is not None else {}
+        return here | told | until | {"state": "held" if until else "unplaced"}
+    offered = connection.execute(select(OFFERS.c.offer_id).where(OFFERS.c.lead_id == lead_id).limit(1)).first()
+    return here | ({"waits_for": REPS} if offered is not None else {})

@@ -1,0 +1,119 @@
+"""What the reason of a no does: who is asked next, what is asked of the data, and when a lead that waits goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from serving.due import questions, unplaced
+from serving.ledger import Ledger
+from serving.ledger.change import changing
+from serving.ledger.ingest import ingest
+from serving.ledger.offers import Desk
+from serving.sla import apply
+from serving.whereabouts import whereabouts
+from tests.serving.ledger.small import CONFIG, furnish, give, holds, hours, offer, rows
+from tests.serving.routed import Ranking, reject, reps_of, run
+
+
+@pytest.fixture
+def stood(ledger: Ledger) -> Ledger:
+    furnish(ledger)
+    return ledger
+
+
+def queue(ledger: Ledger) -> dict[str, tuple[dict[str, int], str]]:
+    with ledger.reading() as connection:
+        return {r["lead_id"]: (r["because"], r["waits_for"]) for r in unplaced(connection, hours(99), 100)[1]}
+
+
+def asked(ledger: Ledger) -> list[tuple[str, str]]:
+    with ledger.reading() as connection:
+        return [(row["rep_id"], row["reason"]) for row in questions(connection, 100)[1]]
+
+
+def where(ledger: Ledger, lead_id: str) -> Any:
+    with ledger.reading() as connection:
+        return whereabouts(connection, CONFIG, lead_id, hours(3))
+
+
+@pytest.mark.parametrize(
+    ("reason", "goes_on", "waits", "question"),
+    [
+        ("bad_fit", True, None, False),
+        ("other", True, None, False),
+        ("no_capacity", True, None, False),
+        ("not_my_territory", True, None, True),
+        ("not_my_product", True, None, True),
+        ("bad_data", False, ({"bad_data": 1}, "data"), True),
+        ("known_dead", False, ({"known_dead": 1}, "person"), True),
+    ],
+)
+def test_what_the_reason_of_a_no_does(
+    stood: Ledger, reason: str, goes_on: bool, waits: tuple[dict[str, int], str] | None, question: bool
+) -> None:
+    reject(stood, "F1", hours(1), reason)
+    run(stood, hours(2))
+    assert reps_of(stood, "L1") == (["R1", "R2"] if goes_on else ["R1"])
+    assert queue(stood).get("L1") == waits
+    assert asked(stood) == ([("R1", reason)] if question else [])
+    here = where(stood, "L1")
+    assert (here["state"], here["waits_for"]) == (("held", None) if goes_on else ("unplaced", (waits or ("", ""))[1]))
+    assert (here["because"], here["rep_id"]) == (waits[0] if waits else {}, "R2" if goes_on else None)
+
+
+def test_when_two_reps_say_the_same_of_a_lead_its_data_is_asked_before_a_third(stood: Ledger) -> None:
+    for n in (1, 2):
+        reject(stood, holds(stood)["L1"], hours(n), "not_my_territory")
+        run(stood, hours(n + 0.5))
+    assert (reps_of(stood, "L1"), queue(stood)) == (["R1", "R2"], {"L1": ({"not_my_territory": 2}, "data")})
+
+
+def test_a_question_is_settled_by_the_data_put_right_and_the_lead_goes_on(stood: Ledger) -> None:
+    reject(stood, "F1", hours(1), "bad_data")
+    run(stood, hours(2))
+    for column, value, still in (("behavior_score", 7.0, True), ("contact_id", "C1", True), ("budget", "50k", False)):
+        with changing(stood, hours(3)) as change:
+            ingest(change, {"leads": [{"lead_id": "L1", column: value}]})
+        assert bool(asked(stood)) is still
+    run(stood, hours(4))
+    assert (asked(stood), queue(stood), reps_of(stood, "L1")) == ([], {}, ["R1", "R2"])
+
+
+def test_a_rep_who_has_no_capacity_gets_nothing_more_this_week_and_everything_next_week(stood: Ledger) -> None:
+    reject(stood, "F1", hours(1), "no_capacity")
+    for at, refusal in ((2, "capacity_full"), (24 * 6.5, "capacity_full"), (24 * 7, None)):
+        with changing(stood, hours(at)) as change:
+            assert Desk(change, "UTC").rep_refusal("L2", "R1") == refusal
+            assert Desk(change, "UTC").rep_refusal("L2", "R2") is None
+
+
+def test_an_unplaced_lead_goes_on_by_itself_when_a_rep_can_take_it(stood: Ledger) -> None:
+    away = [
+        {"time_off_id": rep, "rep_id": rep, "starts_at": hours(0.5), "ends_at": hours(20)} for rep in ("R2", "R3")
+    ]  # fmt: skip
+    with changing(stood, hours(0)) as change:
+        change.upsert("time_off", rows("time_off", *away))
+    reject(stood, "F1", hours(1))
+    run(stood, hours(2))
+    assert queue(stood) == {"L1": ({"already_offered": 1, "time_off": 2}, "reps")}
+    ranking = Ranking(stood, hours(10))
+    assert apply(stood, CONFIG, ranking, hours(10)).reoffered == {}
+    assert ranking.asked == []  # the filters are looked at; nothing is ranked or written for it
+    assert set(run(stood, hours(21)).reoffered) == {"L1"}
+    assert (queue(stood), reps_of(stood, "L1")) == ({}, ["R1", "R2"])
+
+
+def test_one_place_that_is_given_back_takes_one_of_those_who_wait(stood: Ledger) -> None:
+    give(stood, offer("F2", "L2", "R2"), offer("F3", "L3", "R3"))
+    with changing(stood, hours(0)) as change:
+        people = [{"rep_id": rep, "name": rep, "role": "segment", "timezone": "UTC"} for rep in ("R1", "R2", "R3")]
+        change.upsert("reps", rows("reps", *(one | {"weekly_capacity": 1.0} for one in people)))
+    reject(stood, "F1", hours(1), "no_capacity")
+    run(stood, hours(2))
+    assert queue(stood) == {"L1": ({"already_offered": 1, "capacity_full": 2}, "reps")}
+    reject(stood, "F2", hours(3), "bad_fit")
+    done = run(stood, hours(4)).reoffered
+    assert (set(done), reps_of(stood, "L1")) == ({"L1"}, ["R1", "R2"])
+    assert queue(stood)["L2"] == ({"already_offered": 1, "capacity_full": 2}, "reps")
