@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from features.errors import UsageError
 
@@ -60,14 +62,25 @@ class Settings:
         """The variables that `of` reads back; paths made absolute, for a worker may start elsewhere."""
         said = {CONFIG: str(self.config.resolve()), HOME: str(self.home.resolve())}
         if self.data is not None:
-            said[DATA] = self.data if "://" in self.data else str(Path(self.data).resolve())
+            said[DATA] = _anywhere(self.data) if "://" in self.data else str(Path(self.data).resolve())
         if self.db:
-            said[DB] = self.db
+            said[DB] = _anywhere(self.db)
         if self.mapping:
             said[MAPPING] = str(self.mapping.resolve()) if self.mapping.exists() else str(self.mapping)
         if self.as_of is not None:
             said[AS_OF] = self.as_of.isoformat()
         return said
+
+
+def _anywhere(url: str) -> str:
+    """A database's URL that means the same in every folder: SQLite's file by its whole path."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return url  # whoever opens it says what is wrong with it
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return url
+    return parsed.set(database=str(Path(str(parsed.database)).resolve())).render_as_string(hide_password=False)
 
 
 def workers(environment: Mapping[str, str] = os.environ) -> int:

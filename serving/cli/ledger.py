@@ -142,7 +142,9 @@ def status(
     facts = {name: value for name, value in asdict(seen).items() if name != "rows"}
     rows = [{"what": name, "value": value} for name, value in facts.items()]
     listing.show([*rows, *_rows_of(seen.rows)], ("what", "value"), format=format)
-    if seen.revision != seen.newest:
+    if not seen.known:
+        say("Its tables are of a newer version: install that again.")
+    elif seen.revision != seen.newest:
         say("Its tables are older than this version: callsheet db upgrade.")
         raise typer.Exit(1)
 
@@ -181,7 +183,8 @@ def restore(
     """Bring a backup back, whole or not at all: into an empty ledger, or with --replace over what is there.
 
     A backup of SQLite restores to PostgreSQL and the other way round. Contacts that
-    were erased since are erased again. Services that run follow within a second.
+    were erased since are erased again, and an API key that was revoked or made since
+    stays so. Services that run follow within a second.
 
     \b
     Examples
@@ -198,6 +201,8 @@ def restore(
         done = bring(ledger, file, home, settings, replace=replace, tick=tick)
     listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
     say(f"The ledger is that of {file}; its changes are counted on from {done.seq}.")
+    if done.replaced is not None:
+        say(f"The audit that gave way ended with {done.replaced.number}:{done.replaced.hash}; the new one notes it.")
 
 
 def erase(

@@ -7,10 +7,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from alembic.util import CommandError
 from sqlalchemy import insert, select, update
 
 from features.config import Config
@@ -21,8 +20,9 @@ from serving.actor import CLI
 from serving.ledger import audit
 from serving.ledger.change import Change, changing, seq_of
 from serving.ledger.copying import Tick, copy_rows, count_rows
-from serving.ledger.database import Ledger, LedgerError
+from serving.ledger.database import Ledger, LedgerError, LedgerNewer
 from serving.ledger.erase import erase_again
+from serving.ledger.keys import listed, merge
 from serving.ledger.noted import noted
 from serving.ledger.scrub import scrub
 from serving.ledger.tables import ERASURES, LEDGER_CLOCK
@@ -44,10 +44,14 @@ class LedgerNotEmpty(Refused):
 
 @dataclass(frozen=True)
 class Backed:
-    """What a backup or a restore holds: the last change in it, and how many rows by table."""
+    """What a backup or a restore holds: the last change in it, and how many rows by table.
+
+    replaced  the last row of the audit that a restore wrote over; None: there was none
+    """
 
     seq: int
     rows: dict[str, int]
+    replaced: audit.Head | None = None
 
 
 def backup(ledger: Ledger, file: Path, tick: Tick = lambda _table, _rows: None) -> Backed:
@@ -81,7 +85,8 @@ def restore(
     """Put a backup in place of what the ledger holds, in one transaction; services that run follow it.
 
     An older backup is brought to this version's tables first. Contacts whose erasure the ledger, its home or the backup
-    knows are forgotten again. Changes are counted on from the higher of the two numbers.
+    knows are forgotten again; of API keys both count, and what ended in either has ended. Changes are counted on from
+    the higher of the two numbers, and the new audit says with which row the old one ended.
     home     where it works on a copy of the backup
     Raises   BackupInvalid, LedgerNotEmpty without `replace`, UsageError, LedgerError
     """
@@ -92,18 +97,20 @@ def restore(
         _checked_copy(file, staged)
         with _opened(staged) as backed, backed.reading() as source, changing(ledger) as change:
             known = noted(home) | _may_go(change, replace)
-            before = change.seq
+            before, keys, ended = change.seq, listed(change.connection), audit.head(change.connection)
             rows = copy_rows(source, change.connection, tick)
             change.seq = max(before, seq_of(change.connection) + 1)
             change.connection.execute(update(LEDGER_CLOCK).values(seq=change.seq))
             _keep_erasures(change, known)
+            merge(change, keys)
             forgotten = erase_again(change, config, CLI)
-            audit.record(change, CLI.name, "restore", f"change {change.seq}", {"rows": rows, "forgotten": forgotten})
+            told = {"rows": rows, "forgotten": forgotten, "replaced": asdict(ended)}
+            audit.record(change, CLI.name, "restore", f"change {change.seq}", told)
             for name in TABLES:
                 change.touch(name, None)
     if forgotten and not scrub(ledger):
         log.warning("The database's files still hold traces of erased contacts; `callsheet erase` clears them.")
-    return Backed(change.seq, rows)
+    return Backed(change.seq, rows, ended if ended.number else None)
 
 
 def _may_go(change: Change, replace: bool) -> frozenset[str]:
@@ -183,8 +190,8 @@ def _opened(file: Path) -> Iterator[Ledger]:
     try:
         ledger.upgrade()
         yield ledger
-    except CommandError as error:
-        raise BackupInvalid(f"{file.name} was made by a newer Callsheet: {error}.") from error
+    except LedgerNewer as error:
+        raise BackupInvalid(f"{file.name} is a backup of another version: {error}") from error
     finally:
         ledger.close()
 

@@ -1,4 +1,4 @@
-"""Which model is tried beside what serves: rows that are only ever added, each by compare-and-set, as releases are."""
+"""Which model is tried beside what serves: rows that are only added, by compare-and-set and audited, as releases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from features.errors import Conflict, Refused
+from serving.actor import CLI
+from serving.ledger.audit import record
+from serving.ledger.change import changing
 from serving.ledger.database import Ledger
 from serving.ledger.releases import Released
 from serving.ledger.tables import CHALLENGERS
@@ -52,21 +54,18 @@ class Challengers:
 
     def _add(self, row: Challenger) -> Challenger:
         model = row.model
-        values = {
-            "revision": row.revision, "model_version": model.version if model else None,
-            "content_hash": model.content_hash if model else None,
+        about = {
+            "model_version": model.version if model else None, "content_hash": model.content_hash if model else None,
             "feature_version": model.feature_version if model else None,
-            "market_fingerprint": model.market_fingerprint if model else None, "at": row.at, "reason": row.reason,
+            "market_fingerprint": model.market_fingerprint if model else None, "reason": row.reason,
         }  # fmt: skip
-        with self.ledger.writing() as connection:
-            now = _current(connection)
+        with changing(self.ledger, row.at) as change:
+            now = _current(change.connection)
             if (now.revision if now else 0) != row.revision - 1:
                 raise _beaten(now)
-            try:
-                with connection.begin_nested():
-                    connection.execute(insert(CHALLENGERS).values(values))
-            except IntegrityError:  # PostgreSQL lets two writers get this far
-                raise _beaten(_current(connection)) from None
+            change.connection.execute(insert(CHALLENGERS).values(revision=row.revision, at=row.at, **about))
+            kind = "challenger" if model else "challenger_ended"
+            record(change, CLI.name, kind, f"challenger {row.revision}", about)
         return row
 
 

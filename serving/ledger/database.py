@@ -45,6 +45,12 @@ class Crossed(LedgerError):
     """The database ended this transaction because it crossed another's; done again as a whole it may well succeed."""
 
 
+class LedgerNewer(LedgerError):
+    """A ledger has tables that this version does not know."""
+
+    code = "ledger_newer"
+
+
 class Ledger:
     """One SQL database; `reading` and `writing` are its only two kinds of transaction.
 
@@ -151,16 +157,36 @@ class Ledger:
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the schema to its newest revision; of several that start at once, one does it and the rest wait.
 
-        Returns the revision that was found, None where there was no ledger, and the newest.
+        A schema that is the newest is only looked at, so that nobody who just reads waits for a writer.
+        Returns  the revision that was found, None where there was no ledger, and the newest
+        Raises   LedgerNewer, LedgerError
         """
-        config = _alembic()
+        config, newest = alembic_config(), newest_revision()
+        if self.journal is not None and self.engine.url.database not in (None, "", ":memory:"):
+            Path(str(self.engine.url.database)).touch(mode=0o600)  # it holds contacts and the hashes of keys
+        with self.reading() as connection:
+            found = self._revision(connection)
+        if found == newest:
+            return found, newest
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            found = MigrationContext.configure(connection).get_current_revision()
+            found = self._revision(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-        return found, newest_revision()
+        if found not in (None, newest):
+            log.info("The ledger was upgraded: %s -> %s", found, newest)
+        return found, newest
+
+    def _revision(self, connection: Connection) -> str | None:
+        """The revision of the schema; None: there is no ledger. Raises LedgerNewer."""
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found is not None and found not in known_revisions():
+            raise LedgerNewer(
+                f"The ledger {self.shown} was made by a newer Callsheet: its tables are of revision {found}, and this "
+                f"version knows them up to {newest_revision()}. Install the newer version again."
+            )
+        return found
 
     @property
     def shown(self) -> str:
@@ -179,10 +205,16 @@ def url_in(home: Path) -> str:
 
 def newest_revision() -> str:
     """The revision that this version's tables are of."""
-    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
-def _alembic() -> AlembicConfig:
+def known_revisions() -> frozenset[str]:
+    """Every revision that this version can upgrade from, and its own."""
+    return frozenset(one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
+def alembic_config() -> AlembicConfig:
+    """Where the migrations are; they run on the connection in `attributes`."""
     config = AlembicConfig()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config

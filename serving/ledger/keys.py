@@ -74,8 +74,7 @@ def create(
     key_id = secrets.token_hex(6)
     text = f"cs_{key_id}_{secrets.token_urlsafe(32)}"
     key = Key(key_id, name, hashed(text), wanted, rep_id, change.at, expires_at, None)
-    row = key.__dict__ | {"scopes": json.dumps(wanted)}
-    change.connection.execute(insert(API_KEYS).values(**row))
+    _add(change, key)
     until = expires_at.isoformat() if expires_at else None
     record(change, CLI.name, "key_created", f"key:{key_id}", {"scopes": wanted, "rep_id": rep_id, "expires_at": until})
     return key, text
@@ -111,7 +110,26 @@ def rotate(change: Change, key_id: str, overlap: timedelta, *, expires_at: datet
     return new, text
 
 
-def _set(change: Change, key_id: str, **values: datetime) -> None:
+def merge(change: Change, known: Iterable[Key]) -> None:
+    """Add keys of another ledger to this one's; what had ended there has ended here, and the other way round."""
+    here = {key.key_id: key for key in listed(change.connection)}
+    for key in known:
+        mine = here.get(key.key_id)
+        if mine is None:
+            _add(change, key)
+        else:
+            ends = {
+                name: min((at for at in (getattr(key, name), getattr(mine, name)) if at is not None), default=None)
+                for name in ("expires_at", "revoked_at")
+            }
+            _set(change, key.key_id, **ends)
+
+
+def _add(change: Change, key: Key) -> None:
+    change.connection.execute(insert(API_KEYS).values(**key.__dict__ | {"scopes": json.dumps(key.scopes)}))
+
+
+def _set(change: Change, key_id: str, **values: datetime | None) -> None:
     change.connection.execute(update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(**values))
 
 

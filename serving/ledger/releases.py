@@ -1,4 +1,4 @@
-"""Which model serves: rows that are only ever added, each by compare-and-set on the revision before it."""
+"""Which model serves: rows that are only ever added, each by compare-and-set on the revision before it, and audited."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from features.errors import Conflict, Refused
+from serving.actor import CLI
+from serving.ledger.audit import record
+from serving.ledger.change import Change, changing
 from serving.ledger.database import Ledger
 from serving.ledger.tables import RELEASES
 
@@ -101,35 +103,37 @@ class Releases:
 
         Raises Conflict, naming what serves now, when another release came in between.
         """
-        with self.ledger.writing() as connection:
-            now = self._unchanged(connection, seen)
+        with changing(self.ledger, at) as change:
+            now = _unchanged(change.connection, seen)
             prior = now.revision if now else None
-            return _add(connection, Release(seen + 1, "promote", model, _now(at), reason, forced, gate or {}, prior))
+            return _add(change, Release(seen + 1, "promote", model, change.at, reason, forced, gate or {}, prior))
 
     def rollback(self, *, seen: int, reason: str, at: datetime | None = None) -> Release:
         """Return to what served before the current release: an earlier model, or the rules.
 
         Raises Refused when nothing was ever released or the rules already serve, Conflict as `promote`.
         """
-        with self.ledger.writing() as connection:
-            now = self._unchanged(connection, seen)
+        with changing(self.ledger, at) as change:
+            now = _unchanged(change.connection, seen)
             if now is None or now.model is None:
                 raise Refused("There is no release to roll back: the rules serve.")
-            target = _at(connection, now.prior) if now.prior is not None else None
+            target = _at(change.connection, now.prior) if now.prior is not None else None
             return _add(
-                connection,
+                change,
                 Release(
-                    seen + 1, "rollback", target.model if target else None, _now(at), reason,
+                    seen + 1, "rollback", target.model if target else None, change.at, reason,
                     target.forced if target else False, target.gate if target else {},
                     target.prior if target else None,
                 ),
             )  # fmt: skip
 
-    def _unchanged(self, connection: Connection, seen: int) -> Release | None:
-        now = _current(connection)
-        if (now.revision if now else 0) != seen:
-            raise _beaten(now, seen)
-        return now
+
+def _unchanged(connection: Connection, seen: int) -> Release | None:
+    """What serves, where that is still what the decision was based on. Raises Conflict."""
+    now = _current(connection)
+    if (now.revision if now else 0) != seen:
+        raise _beaten(now, seen)
+    return now
 
 
 def _beaten(now: Release | None, seen: int) -> Conflict:
@@ -142,10 +146,6 @@ def _beaten(now: Release | None, seen: int) -> Conflict:
     )
 
 
-def _now(at: datetime | None) -> datetime:
-    return (at or datetime.now(UTC)).astimezone(UTC)
-
-
 def _current(connection: Connection) -> Release | None:
     row = connection.execute(select(RELEASES).order_by(RELEASES.c.revision.desc()).limit(1)).first()
     return _read(row) if row else None
@@ -156,22 +156,21 @@ def _at(connection: Connection, revision: int) -> Release | None:
     return _read(row) if row else None
 
 
-def _add(connection: Connection, release: Release) -> Release:
-    """Insert a row; PostgreSQL lets two writers get this far, and the key lets one of them in."""
+def _add(change: Change, release: Release) -> Release:
+    """Insert a row, and one into the audit: what, by its hash, in place of what, and why."""
     model = release.model
-    values = {
-        "revision": release.revision, "kind": release.kind, "model_name": MODEL_NAME,
+    about = {
         "model_version": model.version if model else None, "content_hash": model.content_hash if model else None,
         "feature_version": model.feature_version if model else None,
-        "market_fingerprint": model.market_fingerprint if model else None, "promoted_at": release.promoted_at,
-        "reason": release.reason, "forced": release.forced, "prior": release.prior,
-        "gate": json.dumps(release.gate, sort_keys=True, allow_nan=False),
+        "market_fingerprint": model.market_fingerprint if model else None, "reason": release.reason,
+        "forced": release.forced, "prior": release.prior,
     }  # fmt: skip
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(RELEASES).values(values))
-    except IntegrityError:
-        raise _beaten(_current(connection), release.revision - 1) from None
+    kept = {
+        "revision": release.revision, "kind": release.kind, "model_name": MODEL_NAME,
+        "promoted_at": release.promoted_at, "gate": json.dumps(release.gate, sort_keys=True, allow_nan=False),
+    }  # fmt: skip
+    change.connection.execute(insert(RELEASES).values(**kept, **about))
+    record(change, CLI.name, release.kind, f"release {release.revision}", about)
     return release
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, inspect, select
 
 from features.errors import Refused
 from serving.ledger.change import seq_of
-from serving.ledger.database import Ledger, newest_revision
+from serving.ledger.database import Ledger, known_revisions, newest_revision
 from serving.ledger.tables import LEDGER_CLOCK, METADATA
 
 NO_LEDGER = Refused("There is no ledger yet; `callsheet db upgrade` makes it.")
@@ -18,12 +18,16 @@ NO_LEDGER = Refused("There is no ledger yet; `callsheet db upgrade` makes it.")
 
 @dataclass(frozen=True)
 class Status:
-    """journal: wal or delete (the rollback journal) on SQLite, none on PostgreSQL; rows by table."""
+    """journal: wal or delete (the rollback journal) on SQLite, none on PostgreSQL; rows by table.
+
+    known  whether this version knows the revision; False: a newer one made it
+    """
 
     database: str
     journal: str | None
     revision: str
     newest: str
+    known: bool
     seq: int
     rows: dict[str, int]
 
@@ -44,4 +48,4 @@ def status(ledger: Ledger) -> Status:
             if table.name in names
         }
         seq = seq_of(connection) if LEDGER_CLOCK.name in names else 0
-    return Status(ledger.shown, ledger.journal, revision, newest_revision(), seq, rows)
+    return Status(ledger.shown, ledger.journal, revision, newest_revision(), revision in known_revisions(), seq, rows)

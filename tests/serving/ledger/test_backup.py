@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import closing
@@ -15,7 +16,7 @@ from features.config import read_config
 from features.errors import UsageError
 from features.snapshot import read_snapshot
 from features.sql import sqlite_module
-from serving.ledger import Ledger, audit
+from serving.ledger import Ledger, audit, keys
 from serving.ledger.backup import BackupInvalid, LedgerNotEmpty, backup, restore
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.copying import count_rows
@@ -24,7 +25,7 @@ from serving.ledger.database import newest_revision
 from serving.ledger.load import load
 from serving.ledger.releases import Released, Releases
 from serving.ledger.status import status
-from serving.ledger.tables import AUDIT, EVENTS
+from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, EVENTS
 from tests.features.crm_files import read
 from tests.features.small_crm import MARKET
 from tests.serving.conftest import Crm
@@ -156,6 +157,27 @@ def test_a_ledger_that_holds_something_is_overwritten_only_on_demand(filled: Led
         changed = changed_since(connection, after)  # what a service that follows is told
     assert back.seq == changed.seq == after + 1
     assert changed.whole == set(CRM)
+
+
+def test_a_restore_brings_no_key_back_that_was_revoked_since_and_loses_none_that_was_made(
+    filled: Ledger, tmp_path: Path
+) -> None:
+    with changing(filled) as change:
+        old = keys.create(change, "router", ["route"])[0].key_id
+    backup(filled, tmp_path / "backup.db")
+    with changing(filled) as change:
+        keys.revoke(change, old)
+        new = keys.create(change, "its successor", ["route"])[0].key_id
+    with filled.reading() as connection:
+        ended = audit.head(connection)
+    done = restore(filled, tmp_path / "backup.db", tmp_path, CONFIG, replace=True)
+    now = datetime.now(UTC)
+    with filled.reading() as connection:
+        assert {key.key_id: key.state(now) for key in keys.listed(connection)} == {old: "revoked", new: "live"}
+        last = connection.execute(select(AUDIT_PAYLOADS.c.body).order_by(AUDIT_PAYLOADS.c.number.desc())).scalars()
+        assert json.loads(next(iter(last)))["replaced"] == {"number": ended.number, "hash": ended.hash}
+        assert audit.verify(connection) is None
+    assert done.replaced == ended
 
 
 def test_the_audit_is_guarded_again_after_a_restore(filled: Ledger, tmp_path: Path) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from features.errors import CallsheetError, Conflict, Refused, UsageError
 from features.sql import sqlite_module
 from serving.ledger import WAL_SAFE, Ledger, LedgerError
+from serving.ledger.audit import verify
 from serving.ledger.releases import Release, Released, Releases
-from serving.ledger.tables import METADATA
+from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, METADATA
 
 
 def model(version: str) -> Released:
@@ -37,6 +39,19 @@ def test_a_release_reads_back_as_it_was_made(releases: Releases) -> None:
     assert releases.current() == made
     assert made.gate == {"passed": True, "low": 0.01}
     assert made.promoted_at.tzinfo is not None
+
+
+def test_who_released_what_and_why_is_in_the_audit(ledger: Ledger, releases: Releases) -> None:
+    releases.promote(model("1"), seen=0, reason="better by 3 %", forced=True)
+    releases.rollback(seen=1, reason="complaints")
+    with ledger.reading() as connection:
+        rows = connection.execute(select(AUDIT.c.action, AUDIT.c.subject).order_by(AUDIT.c.number)).all()
+        bodies = connection.execute(select(AUDIT_PAYLOADS.c.body).order_by(AUDIT_PAYLOADS.c.number)).scalars()
+        said = [json.loads(body) for body in bodies]
+        assert verify(connection) is None
+    assert [tuple(row) for row in rows] == [("promote", "release 1"), ("rollback", "release 2")]
+    assert (said[0]["content_hash"], said[0]["forced"]) == ("1".zfill(64), True)
+    assert (said[1]["content_hash"], said[1]["reason"]) == (None, "complaints")
 
 
 def test_a_promotion_that_was_overtaken_is_refused_and_names_what_serves(releases: Releases) -> None:
