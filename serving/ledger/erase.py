@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, false, func, insert, literal, or_, select, update
 
 from features.config import Config
 from features.errors import Conflict, UnknownId
@@ -21,6 +21,7 @@ from serving.ledger.events import own_id, record
 from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
 from serving.ledger.tables import (
+    AUDIT,
     AUDIT_PAYLOADS,
     DECISION_DETAILS,
     DECISIONS,
@@ -37,6 +38,10 @@ from serving.ledger.types import Instant
 NAMELESS: Final = "erased-"
 #: What the form and the marketing system said of the person.
 OF_THE_LEAD: Final = ("behavior_score", "grade", "fields_filled", "budget", "authority", "need", "timeline")
+#: By kind of event, what is in a rep's own words; a rejection's reason is one of a list.
+FREE_TEXT: Final = {"rejected": ("text",)} | {
+    kind: ("reason",) for kind in ("won", "lost", "no_decision", "withdrawn", "reassigned")
+}
 #: Tables whose rows are what the contact did, or was party to, and nothing else.
 GONE: Final = ("activities", "touches", "meeting_contacts", "opportunity_contacts")
 
@@ -66,7 +71,7 @@ def erase(change: Change, config: Config, contact_id: str, actor: Actor) -> Eras
 
     Gone: the contact's row, activities, touches, places in meetings and opportunities, preferences about it, its
     history; what explains decisions on its leads; audit payloads and kept answers that name it; what reps wrote on its
-    offers. Its leads are closed, their open offers withdrawn, and they stay, stripped, as leads of a nameless contact
+    offers and opportunities, in the audit too. Its leads are closed, their open offers withdrawn, and they stay, stripped, as leads of a nameless contact
     that is never offered again: reps' records, decisions and the audit's chain hold on to their ids.
     `scrub` then clears the database's files.
     Raises UnknownId (contact_unknown)
@@ -157,8 +162,9 @@ class _Wipe:
         for name in GONE:
             self._delete(CRM[name], CRM[name].c.contact_id == contact_id)
         self._delete(wishes, and_(wishes.c.subject == "contact", wishes.c.subject_id == contact_id))
-        for name in ("meetings", "opportunities"):
-            self._update(CRM[name], CRM[name].c.contact_id == contact_id, contact_id=None)
+        meetings, deals = CRM["meetings"], CRM["opportunities"]
+        self._update(meetings, meetings.c.contact_id == contact_id, contact_id=None)
+        self._update(deals, deals.c.contact_id == contact_id, contact_id=None, reason=None)
         self._update(contacts, contacts.c.reports_to == contact_id, reports_to=None)
         its = and_(changes.c.table_name == "contacts", changes.c.row_id == contact_id)
         named = and_(changes.c.column_name == "reports_to", changes.c.value == contact_id)
@@ -190,18 +196,36 @@ class _Wipe:
         self._update(SHADOWS, SHADOWS.c.decision_id.in_(decided), **said)
         self._delete(IDEMPOTENCY, _says(IDEMPOTENCY.c.body, names))
         self._delete(JOURNAL, and_(JOURNAL.c.row_id.is_not(None), _says(JOURNAL.c.row_id, names)))
-        payloads = select(AUDIT_PAYLOADS.c.number).where(_says(AUDIT_PAYLOADS.c.body, names))
+        offers = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
+        made = {row.offer_id: row.opportunity_id for row in self.connection.execute(offers)}
+        self._payloads(names, list(made), actor)
+        self._free_text(made)
+
+    def _payloads(self, names: list[str | None], offers: list[str], actor: Actor) -> None:
+        """Audit payloads that name the contact, or repeat what reps wrote on its offers."""
+        wrote = and_(AUDIT.c.action == "record", _says(AUDIT_PAYLOADS.c.body, offers)) if offers else false()
+        payloads = (
+            select(AUDIT.c.number)
+            .join(AUDIT_PAYLOADS, AUDIT_PAYLOADS.c.number == AUDIT.c.number)
+            .where(or_(_says(AUDIT_PAYLOADS.c.body, names), wrote))
+        )
         numbers = list(self.connection.execute(payloads).scalars())
         audit.forget(self.change, actor.name, numbers)
         self._done(AUDIT_PAYLOADS, len(numbers))
-        offers = select(OFFERS.c.offer_id).where(OFFERS.c.lead_id.in_(leads))
-        for row in self.connection.execute(select(EVENTS).where(EVENTS.c.offer_id.in_(offers))).all():
+
+    def _free_text(self, made: Mapping[str, str | None]) -> None:
+        """What reps wrote in their own words on offers, and on the opportunities that came of them."""
+        deals, came = CRM["opportunities"], {deal for deal in made.values() if deal is not None}
+        for row in self.connection.execute(select(EVENTS).where(EVENTS.c.offer_id.in_(made))).all():
             body = json.loads(row.body)
-            if body.get("text") is not None:
-                self._update(EVENTS, EVENTS.c.event_id == row.event_id, body=canonical(body | {"text": None}))
+            came |= {body["opportunity_id"]} if body.get("opportunity_id") else set()
+            free = {name: None for name in FREE_TEXT.get(row.kind, ()) if body.get(name) is not None}
+            if free:
+                self._update(EVENTS, EVENTS.c.event_id == row.event_id, body=canonical(body | free))
+        self._update(deals, and_(deals.c.opportunity_id.in_(came), deals.c.reason.is_not(None)), reason=None)
 
 
-def _says(column: Any, names: list[str | None]) -> ColumnElement[bool]:
+def _says(column: Any, names: Sequence[str | None]) -> ColumnElement[bool]:
     """Whether a JSON text holds one of the names as a value, however it spells letters beyond ASCII."""
     spelt = {json.dumps(name, ensure_ascii=plain) for name in names if name for plain in (True, False)}
     return or_(*(column.contains(text, autoescape=True) for text in sorted(spelt)))

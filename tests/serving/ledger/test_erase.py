@@ -15,6 +15,8 @@ from features.config import read_config
 from features.errors import UnknownId
 from features.snapshot import read_snapshot
 from serving.actor import LOCAL
+from serving.body import checked
+from serving.decided import Decided
 from serving.doors import Doors
 from serving.ledger import Ledger, audit
 from serving.ledger.backup import backup, restore
@@ -22,11 +24,12 @@ from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import read as read_decision
 from serving.ledger.erase import NAMELESS, ContactErased, hash_of
-from serving.ledger.events import record
 from serving.ledger.idempotency import Once
 from serving.ledger.load import load
 from serving.ledger.noted import FILE
 from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS
+from serving.recording import record_events
+from serving.wire.record import RecordAsk
 from tests.features.crm_files import read
 from tests.features.small_crm import MARKET
 from tests.serving.ledger.test_load import decide
@@ -46,7 +49,8 @@ TABLES = {
     "touches": f"touch_id,rep_id,contact_id,kind,occurred_at\nT1,R1,{WHO},call,{WHEN}\n",
     "meetings": f"meeting_id,rep_id,account_id,contact_id,starts_at,created_at\nM1,R1,A1,{WHO},{WHEN},{WHEN}\n",
     "meeting_contacts": f"meeting_id,contact_id\nM1,{WHO}\nM1,C2\n",
-    "opportunities": f"opportunity_id,account_id,rep_id,contact_id,opened_at\nO1,A1,R1,{WHO},{WHEN}\n",
+    "opportunities": "opportunity_id,account_id,rep_id,contact_id,opened_at,reason\n"
+    f"O1,A1,R1,{WHO},{WHEN},{CANARY} liked us\n",
     "opportunity_contacts": f"opportunity_id,contact_id\nO1,{WHO}\n",
     "preferences": f"preference_id,rep_id,subject,subject_id,rule,since\nP1,R1,contact,{WHO},exclude,{WHEN}\n",
     "changes": "table_name,row_id,column_name,value,valid_from\n"
@@ -77,10 +81,25 @@ def doors(ledger: Ledger, home: Path) -> Doors:
     once = Once.of("local", "test", "k1", {})
     doors.take_in({"offers": [offer], "contacts": [email]}, LOCAL, once)
     doors.take_in({"contacts": [{"contact_id": WHO, "email": CANARY}]}, LOCAL)
-    with changing(ledger, AT + timedelta(days=1)) as change:
-        event = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "at": AT, "reason": "other"}
-        record(change, CONFIG, [{**event, "text": f"Wrote to {CANARY}, no answer"}], LOCAL)
+    said = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "other"}
+    report(ledger, said | {"text": f"Wrote to {CANARY}, no answer"})
+    doors.take_in({"offers": [offer | {"offer_id": "F2", "rep_id": "R2"}]}, LOCAL)
+    report(
+        ledger,
+        {"event_id": "e2", "offer_id": "F2", "kind": "opportunity", "opportunity_id": "O2"},
+        {"event_id": "e3", "offer_id": "F2", "kind": "lost", "reason": f"{CANARY} bought elsewhere"},
+        {"event_id": "e4", "offer_id": "F2", "kind": "withdrawn", "reason": f"{CANARY} moved"},
+        {"event_id": "e5", "offer_id": "FX", "kind": "lost", "reason": "of somebody else"},
+    )
     return doors
+
+
+def report(ledger: Ledger, *events: dict[str, Any]) -> Decided:
+    """Record events as a request to /record does."""
+    body = {"events": [{"at": "2025-03-02T12:00:00Z"} | event for event in events]}
+    asked = checked(RecordAsk, json.dumps(body).encode())
+    assert isinstance(asked, RecordAsk)
+    return record_events(ledger, CONFIG, asked.events, LOCAL, None, AT + timedelta(days=1))
 
 
 def everything(ledger: Ledger) -> str:
@@ -132,18 +151,35 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
     assert contacts.loc[nameless, "objects_to_profiling"]
     assert contacts["reports_to"].isna().all()
     assert tables["activities"]["activity_id"].tolist() == ["V2"]
-    assert len(tables["meetings"]) == len(tables["opportunities"]) == 1
+    assert tables["meetings"]["meeting_id"].tolist() == ["M1"]
+    assert tables["opportunities"].set_index("opportunity_id")["outcome"].fillna("").to_dict() == {
+        "O1": "",
+        "O2": "lost",
+    }
     assert tables["changes"]["table_name"].tolist() == ["reps"]
     answers = tables["offers"].set_index("offer_id")["answer"].to_dict()
-    assert answers == {"F0": "rejected", "F1": "withdrawn"}  # nobody is left to ask
+    assert answers == {"F0": "rejected", "F1": "withdrawn", "F2": "withdrawn"}  # nobody is left to ask
     with doors.ledger.reading() as connection:
         assert connection.execute(select(HOLDS)).all() == []
         told = read_decision(connection, "D-F1")
         assert told.detail is None
         assert told.row["lead_id"] == "L1"
         assert {e["kind"] for e in told.events} == {"withdrawn"}
-        kept = json.loads(connection.execute(select(EVENTS.c.body).where(EVENTS.c.event_id == "e1")).scalar_one())
-    assert (kept["reason"], kept["text"]) == ("other", None)
+        kept = {row.event_id: json.loads(row.body) for row in connection.execute(select(EVENTS))}
+    assert kept["e1"] == {"reason": "other", "text": None}
+    assert kept["e3"] == kept["e4"] == {"reason": None}
+    assert kept["e5"] == {"reason": "of somebody else"}
+
+
+def test_an_event_that_is_told_again_after_its_words_were_emptied_is_a_duplicate(doors: Doors) -> None:
+    doors.forget(WHO, LOCAL)
+    said = (
+        {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "other", "text": f"Wrote to {CANARY}, no answer"},
+        {"event_id": "e3", "offer_id": "F2", "kind": "lost", "reason": f"{CANARY} bought elsewhere"},
+    )  # fmt: skip
+    other = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "bad_fit", "text": "why"}
+    results = report(doors.ledger, *said, other).answer["results"]
+    assert [one["result"] for one in results] == ["duplicate", "duplicate", "refused"]
 
 
 def test_the_audit_s_chain_stays_whole_and_names_a_pseudonym(doors: Doors) -> None:
