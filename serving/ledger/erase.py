@@ -39,9 +39,9 @@ NAMELESS: Final = "erased-"
 #: What the form and the marketing system said of the person.
 OF_THE_LEAD: Final = ("behavior_score", "grade", "fields_filled", "budget", "authority", "need", "timeline")
 #: By kind of event, what is in a rep's own words; a rejection's reason is one of a list.
-FREE_TEXT: Final = {"rejected": ("text",)} | {
-    kind: ("reason",) for kind in ("won", "lost", "no_decision", "withdrawn", "reassigned")
-}
+FREE_TEXT: Final = {"rejected": ("text",)} | dict.fromkeys(
+    ("won", "lost", "no_decision", "withdrawn", "reassigned"), ("reason",)
+)
 #: Tables whose rows are what the contact did, or was party to, and nothing else.
 GONE: Final = ("activities", "touches", "meeting_contacts", "opportunity_contacts")
 
@@ -71,8 +71,9 @@ def erase(change: Change, config: Config, contact_id: str, actor: Actor) -> Eras
 
     Gone: the contact's row, activities, touches, places in meetings and opportunities, preferences about it, its
     history; what explains decisions on its leads; audit payloads and kept answers that name it; what reps wrote on its
-    offers and opportunities, in the audit too. Its leads are closed, their open offers withdrawn, and they stay, stripped, as leads of a nameless contact
-    that is never offered again: reps' records, decisions and the audit's chain hold on to their ids.
+    offers and opportunities, in the audit too. Its leads are closed, their open offers withdrawn, and they stay,
+    stripped, as leads of a nameless contact that is never offered again: reps' records, decisions and the audit's
+    chain hold on to their ids.
     `scrub` then clears the database's files.
     Raises UnknownId (contact_unknown)
     """

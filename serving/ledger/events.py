@@ -99,8 +99,7 @@ class Docket:
         told, body = self._told(event)
         kept = self.connection.execute(select(EVENTS).where(EVENTS.c.event_id == told.event_id)).one_or_none()
         if kept is not None:
-            same = (kept.offer_id, kept.kind, kept.at, kept.body) == (told.offer_id, told.kind, told.at, body)
-            if same:
+            if _repeats(told, kept):
                 return Outcome(told.event_id, "duplicate", None, _read(kept).late)
             return self._refused(told, "Another event has this event_id; a new event takes a new one.")
         if told.at - self.change.at > AHEAD:
@@ -266,3 +265,10 @@ def _place(event: Mapping[str, Any]) -> tuple[datetime, int, str]:
 
 def _read(row: Row[Any]) -> Told:
     return Told(row.event_id, row.offer_id, row.kind, row.at, row.received_at, json.loads(row.body))
+
+
+def _repeats(told: Told, kept: Row[Any]) -> bool:
+    """Whether an event is the kept one once more; words of it that an erasure emptied may be any."""
+    body = json.loads(kept.body)
+    emptied = {name: None for name, value in body.items() if value is None}
+    return (told.offer_id, told.kind, told.at, {**told.body, **emptied}) == (kept.offer_id, kept.kind, kept.at, body)

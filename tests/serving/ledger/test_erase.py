@@ -174,7 +174,8 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
 def test_an_event_that_is_told_again_after_its_words_were_emptied_is_a_duplicate(doors: Doors) -> None:
     doors.forget(WHO, LOCAL)
     said = (
-        {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "other", "text": f"Wrote to {CANARY}, no answer"},
+        {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "other",
+         "text": f"Wrote to {CANARY}, no answer"},
         {"event_id": "e3", "offer_id": "F2", "kind": "lost", "reason": f"{CANARY} bought elsewhere"},
     )  # fmt: skip
     other = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "bad_fit", "text": "why"}
