@@ -24,7 +24,7 @@ from serving.ledger.database import Ledger, LedgerError, LedgerNewer
 from serving.ledger.erase import erase_again
 from serving.ledger.keys import listed, merge
 from serving.ledger.noted import noted
-from serving.ledger.scrub import scrub
+from serving.ledger.scrub import TRACES, scrub
 from serving.ledger.tables import ERASURES, LEDGER_CLOCK
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def restore(
             for name in TABLES:
                 change.touch(name, None)
     if forgotten and not scrub(ledger):
-        log.warning("The database's files still hold traces of erased contacts; `callsheet erase` clears them.")
+        log.warning(TRACES)
     return Backed(change.seq, rows, ended if ended.number else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -21,7 +22,10 @@ from serving.ledger.events import join_parked
 from serving.ledger.holds import fill_holds, made_here
 from serving.ledger.questions import settle
 from serving.ledger.rows import Cells, Key, as_rows, cells_of, history, key_of, stored, tell_columns
+from serving.ledger.scrub import TRACES, scrub
 from serving.ledger.tables import CRM_COLUMNS
+
+log = logging.getLogger(__name__)
 
 #: Takes the table that is being written and how many rows of it are done since the last call.
 Tick = Callable[[str, int], None]
@@ -76,7 +80,7 @@ def load(
 
     A tracked column that changes leaves its history in `changes`, unless the snapshot tells that history itself.
     config   by which events that waited for these offers take effect, and contacts that were erased and are in the
-             data again are erased again; None: nothing was recorded or erased here yet
+             data again are erased again, in the database's files too; None: nothing was recorded or erased here yet
     replace  what the ledger's CRM tables hold and the snapshot does not, goes: all but the offers that were made here
     Raises   OffersWouldBeLost, LedgerError
     """
@@ -105,6 +109,8 @@ def load(
         if config is not None:
             join_parked(change, config)
             forgotten = erase_again(change, config, CLI)
+    if forgotten and not scrub(ledger):
+        log.warning(TRACES)
     order = list(TABLES)
     return Loaded(change.seq, tuple(sorted(done, key=lambda t: order.index(t.table))), held, doubled, forgotten)
 

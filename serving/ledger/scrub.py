@@ -20,6 +20,8 @@ REWRITTEN: Final = (
     *GONE, "contacts", "leads", "preferences", "meetings", "opportunities", "changes", AUDIT_PAYLOADS.name,
     DECISION_DETAILS.name, EVENTS.name, IDEMPOTENCY.name, JOURNAL.name, SHADOWS.name,
 )  # fmt: skip
+#: What is said where others kept the files from being rewritten.
+TRACES: Final = "The database's files still hold traces of erased contacts; `callsheet erase` clears them."
 #: How long others may keep a table or the log from being rewritten, in seconds.
 PATIENCE: Final = 10
 
@@ -63,4 +65,4 @@ def _postgresql(ledger: Ledger) -> bool:
     return True
 
 
-__all__ = ["REWRITTEN", "scrub"]
+__all__ = ["REWRITTEN", "TRACES", "scrub"]
