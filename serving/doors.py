@@ -63,7 +63,8 @@ class Doors:
         """Forget a contact, and clear the database's files of it. Raises UnknownId (contact_unknown), LedgerError."""
         with changing(self.ledger) as change:
             done = erase(change, self.config, contact_id, actor)
-        note(self.home, done.contact_hash)
+            # Noted and not committed, it is only done when it is asked for again; the other way it would come back.
+            note(self.home, done.contact_hash)
         self._follow()
         cleared = scrub(self.ledger)
         return {"seq": change.seq, "rows": dict(done.rows), "before": done.before, "scrubbed": cleared}

@@ -18,7 +18,7 @@ from serving.actor import LOCAL
 from serving.body import checked
 from serving.decided import Decided
 from serving.doors import Doors
-from serving.ledger import Ledger, audit
+from serving.ledger import Ledger, LedgerError, audit
 from serving.ledger.backup import backup, restore
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
@@ -26,7 +26,7 @@ from serving.ledger.decisions import read as read_decision
 from serving.ledger.erase import NAMELESS, ContactErased, hash_of
 from serving.ledger.idempotency import Once
 from serving.ledger.load import load
-from serving.ledger.noted import FILE
+from serving.ledger.noted import FILE, note, noted
 from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS
 from serving.recording import record_events
 from serving.wire.record import RecordAsk
@@ -222,12 +222,14 @@ def test_a_forgotten_contact_is_not_taken_in_again(doors: Doors) -> None:
     assert refused.value.field == "tables.contacts[1].contact_id"
 
 
-def test_a_load_that_still_has_the_contact_forgets_it_again(doors: Doors, tmp_path: Path) -> None:
+def test_a_load_that_still_has_the_contact_forgets_it_again(doors: Doors, home: Path, tmp_path: Path) -> None:
     doors.forget(WHO, LOCAL)
     stale = read(tmp_path / "stale", **TABLES)
     for _ in range(2):
         assert load(doors.ledger, stale, config=CONFIG).forgotten == 1
         assert WHO not in everything(doors.ledger)
+        if doors.ledger.journal is not None:  # nor in what was freed
+            assert not [p.name for p in home.glob("ledger.db*") if b"canary" in p.read_bytes()]
     contacts = read_snapshot(doors.ledger.url).tables["contacts"]["contact_id"]
     assert contacts.str.startswith(NAMELESS).sum() == 1
 
@@ -258,3 +260,24 @@ def test_the_canary_s_neighbours_are_untouched(doors: Doors) -> None:
     after = read_snapshot(doors.ledger.url).tables
     for name in ("accounts", "reps"):
         assert before[name].equals(after[name])
+
+
+def test_no_erasure_is_lost_to_a_line_that_a_crash_tore(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    note(tmp_path, hash_of("C1"))
+    whole = (tmp_path / FILE).read_text()
+    (tmp_path / FILE).write_text(f"{whole}{whole[:30]}")
+    note(tmp_path, hash_of("C2"))
+    (tmp_path / FILE).write_text(
+        (tmp_path / FILE).read_text() + whole[:9] + whole.replace(hash_of("C1"), hash_of("C3"))
+    )
+    assert noted(tmp_path) == {hash_of("C1"), hash_of("C2"), hash_of("C3")}
+    assert [f"Line {n} of" in line for n, line in zip((2, 4), caplog.messages, strict=True)] == [True, True]
+
+
+def test_an_erasure_that_cannot_be_noted_is_not_made(doors: Doors, home: Path) -> None:
+    (home / FILE).mkdir()
+    with pytest.raises(LedgerError, match="Nothing was erased"):
+        doors.forget(WHO, LOCAL)
+    assert WHO in read_snapshot(doors.ledger.url).tables["contacts"]["contact_id"].tolist()
