@@ -13,11 +13,13 @@ class CallsheetError(Exception):
     exit_code  what the command line ends with: 1 the answer is no, 2 wrong usage or configuration, 3 it broke
     status     the HTTP status it becomes
     field      the field, option or configuration path it is about, where there is one
+    outside    what callers over HTTP are told instead of the message, which then is for the log and the command line
     """
 
     code = "internal"
     exit_code = 3
     status = 500
+    outside: str | None = None
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)

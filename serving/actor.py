@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +16,7 @@ SCOPES: Final = ("route", "record", "ingest", "operate", "read")
 class Actor:
     """One caller.
 
-    name    as the audit and the decisions keep it: `key:<key_id>`, `oidc:<subject>`, `local`, or `cli`
+    name    as the audit and the decisions keep it: `key:<key_id>`, `oidc:<subject>`, `local`, or `cli:<user>`
     rep_id  a rep's own credential: it records answers of that rep's offers only
     """
 
@@ -23,7 +25,16 @@ class Actor:
     rep_id: str | None = None
 
 
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name  # not by the environment, which anyone may set
+    except KeyError:
+        return str(os.getuid())
+
+
+#: Who asks, until a credential says so.
+NOBODY: Final = Actor("nobody", frozenset())
 #: On loopback, with no key in the ledger, whoever asks.
 LOCAL: Final = Actor("local", frozenset(SCOPES))
-#: A person at the command line.
-CLI: Final = Actor("cli", frozenset(SCOPES))
+#: A person at the command line, by the name that this machine has for him.
+CLI: Final = Actor(f"cli:{_user()}", frozenset(SCOPES))

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from features.errors import CallsheetError
 from serving import body, logs, metrics
-from serving.actor import LOCAL, Actor
+from serving.actor import NOBODY, Actor
 from serving.credentials import Credentials, Open
 from serving.crowd import Crowd, Quota
 from serving.ledger.idempotency import HEADER, key_of
@@ -52,7 +52,7 @@ class Passed:
     request_id: str
     ask: BaseModel | None = None
     shaped: bool = False
-    actor: Actor = LOCAL
+    actor: Actor = NOBODY
     idempotency_key: str | None = None
     replayed: bool = False
     turn: Turn | None = None
@@ -73,6 +73,8 @@ def refused(error: CallsheetError) -> Response:
     """The envelope of an error, as the answer to the request at hand."""
     passed = PASSED.get()
     passed.shaped, passed.code = True, error.code
+    if error.outside is not None:
+        log.warning("Request %s was refused: %s", passed.request_id, error)
     return envelope(error)
 
 

@@ -77,7 +77,7 @@ class CredentialsUnavailable(CallsheetError):
 
 def envelope(error: CallsheetError, request_id: str | None = None) -> Response:
     """An error as every client sees it: {"error": {code, message, field}}."""
-    body = {"error": {"code": error.code, "message": str(error), "field": error.field}}
+    body = {"error": {"code": error.code, "message": error.outside or str(error), "field": error.field}}
     headers = {"x-request-id": request_id} if request_id else {}
     headers |= getattr(error, "headers", {})
     if error.status in (429, 503):

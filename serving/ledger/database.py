@@ -34,11 +34,15 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class LedgerError(CallsheetError):
-    """The ledger's database cannot be reached or written; nothing was changed."""
+    """The ledger's database cannot be reached or written; nothing was changed.
+
+    Its message may repeat the database's own words, which name servers and users.
+    """
 
     code = "ledger_unavailable"
     exit_code = 3
     status = 503
+    outside = "The ledger cannot be read or written just now; nothing was changed. Ask again in a moment."
 
 
 class Crossed(LedgerError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 
 from features.errors import CallsheetError
 from serving.body import checked
+from serving.credentials import Credentials, Keys
 from serving.edge import PASSED, Edge
+from serving.ledger import Ledger
 from serving.refusal import Turned, envelope
 from serving.routes import ROUTES
 from serving.wire.base import MAX_BODY, MAX_PAIRS
@@ -211,7 +215,9 @@ def test_a_request_id_is_kept_when_it_is_one(http: httpx.Client) -> None:
 # -- The edge by itself ---------------------------------------------------------------------------------------------
 
 
-def ask(app: Any, path: str = "/model", body: bytes = b"", **scope: Any) -> list[dict[str, Any]]:
+def ask(
+    app: Any, path: str = "/model", body: bytes = b"", *, credentials: Credentials | None = None, **scope: Any
+) -> list[dict[str, Any]]:
     """One request through the edge to an application; the events that came out."""
     route = ROUTES[path]
     events: list[dict[str, Any]] = []
@@ -227,7 +233,7 @@ def ask(app: Any, path: str = "/model", body: bytes = b"", **scope: Any) -> list
         events.append(dict(event))
 
     async def run() -> None:
-        await Edge(app)(given, receive, send)
+        await Edge(app, credentials)(given, receive, send)
 
     asyncio.run(run())
     return events
@@ -267,6 +273,30 @@ def test_what_breaks_inside_is_500_without_its_story() -> None:
     assert start["status"] == 500
     assert json.loads(body["body"])["error"]["code"] == "internal"
     assert b"secret" not in body["body"]
+
+
+def test_a_ledger_that_is_down_is_said_without_the_words_of_its_database(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with Ledger("postgresql://somebody@127.0.0.1:1/crm").reading():
+            pass
+
+    start, body = ask(app)
+    said = json.loads(body["body"])["error"]
+    assert (start["status"], said["code"]) == (503, "ledger_unavailable")
+    assert "127.0.0.1" not in said["message"]
+    assert 'connection to server at "127.0.0.1"' in caplog.text  # for whoever has to put it right
+
+
+def test_who_could_not_say_who_he_is_is_nobody_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "serving.requests")
+    ledger = Ledger.open(None, tmp_path)
+    keys = Keys(ledger, guarded=True)
+    keys.refresh()
+    start, _ = ask(answers(200), credentials=keys)
+    ledger.close()
+    (line,) = [record.about for record in caplog.records if record.name == "serving.requests"]  # type: ignore[attr-defined]
+    assert start["status"] == 401
+    assert (line["status"], line["code"], line["actor"]) == (401, "unauthorized", "nobody")
 
 
 def test_a_body_is_read_once_and_handed_on_as_a_checked_question() -> None:
