@@ -224,7 +224,8 @@ class Decider:
                         return before
                     said = self._offered(change, settle, asked, decided, answer, made)
                     keep(change, once, 200, json.dumps(said, ensure_ascii=False))
-                    record(change, actor.name, "offer", made.decision_id, _told(route, asked, said))
+                    told = _told(route, asked, said)
+                    record(change, actor.name, "offer" if told["offers"] else "no_offer", made.decision_id, told)
                 self._seen(asked, lost, said)
                 return Decided(said)
             except _Overtaken as overtaken:

@@ -18,7 +18,7 @@ from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.load import load
 from serving.ledger.offers import week_of
-from serving.ledger.tables import DECISIONS, HOLDS
+from serving.ledger.tables import AUDIT, DECISIONS, HOLDS
 from tests.serving.conftest import Crm
 from tests.serving.standing_ledger import Stand
 
@@ -33,6 +33,12 @@ def offers_of(stand: Stand, **wanted: Any) -> list[Any]:
     with stand.ledger.reading() as connection:
         asked = select(OFFERS).where(*(OFFERS.c[name] == value for name, value in wanted.items()))
         return list(connection.execute(asked.order_by(OFFERS.c.offer_id)))
+
+
+def actions(stand: Stand, decision_id: str) -> list[str]:
+    """What the audit calls a decision."""
+    with stand.ledger.reading() as connection:
+        return list(connection.execute(select(AUDIT.c.action).where(AUDIT.c.subject == decision_id)).scalars())
 
 
 def set_rep(stand: Stand, rep_id: str, **values: Any) -> None:
@@ -77,6 +83,7 @@ def test_a_commit_offers_the_lead_to_the_best_rep_and_holds_it(stand: Stand) -> 
     assert (offer.propensity, offer.policy, offer.answer) == (1.0, "champion", None)
     again = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=stand.once()).answer
     assert again["items"] == []
+    assert [actions(stand, one["decision_id"]) for one in (answer, again)] == [["offer"], ["no_offer"]]
     assert again["refused"]["lead_taken"] > 0
     with stand.ledger.reading() as connection:
         assert (
