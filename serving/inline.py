@@ -14,9 +14,12 @@ import pandas as pd
 from features.book import Book
 from features.clock import instant
 from features.config import Config
+from features.contracts import check_rows
+from features.csv_text import RawTable
 from features.entities import facts
 from features.errors import Conflict, InputError, UnknownId
 from features.schema import TABLES
+from serving.ledger.rows import arrow_of
 
 Row = Mapping[str, Any]
 Frames = dict[str, pd.DataFrame]
@@ -53,8 +56,10 @@ def book_with(
 
 def rows_of(book: Book, lead: Row, now: pd.Timestamp) -> dict[str, dict[str, Any]]:
     """The rows that a lead brings, by table, every reference checked. Raises as `book_with`."""
-    contact, account = lead.get("contact"), lead.get("account")
-    row = {name: value for name, value in lead.items() if name not in ("contact", "account")}
+    contact, account = _plain(lead.get("contact")), _plain(lead.get("account"))
+    row: dict[str, Any] = {
+        name: value for name, value in (_plain(lead) or {}).items() if name not in ("contact", "account")
+    }
     row["created_at"] = row.get("created_at") or now.to_pydatetime()
     row["lead_id"] = row.get("lead_id") or _made_id(lead)
     rows: dict[str, dict[str, Any]] = {}
@@ -79,7 +84,24 @@ def rows_of(book: Book, lead: Row, now: pd.Timestamp) -> dict[str, dict[str, Any
             _one(book.contact_index.code(row["contact_id"])), _one(instant(now)), latest=True
         )
         row["account_id"] = str(book.account_ids[int(stored[0])])
+    for table, whole in rows.items():
+        _sound(table, whole)
     return rows
+
+
+def _plain(row: Row | None) -> dict[str, Any] | None:
+    """A row as the tables have it: empty text is null."""
+    return None if row is None else {name: None if value == "" else value for name, value in row.items()}
+
+
+def _sound(table: str, row: Row) -> None:
+    """What a commit stores is read again by every worker, by the contract of its table."""
+    for breach in check_rows(table, RawTable(table, arrow_of(table, [row]), table)).breaches:
+        raise InputError(f"Expected {breach.expected}.", field=f"{_place(table)}{breach.column}")
+
+
+def _place(table: str) -> str:
+    return "lead." if table == "leads" else f"lead.{table[:-1]}."
 
 
 def _known(book: Book, rows: Mapping[str, Row]) -> None:
@@ -89,7 +111,7 @@ def _known(book: Book, rows: Mapping[str, Row]) -> None:
     }  # fmt: skip
     sent = {table: {row[TABLES[table].key[0]]} for table, row in rows.items()}
     for table, row in rows.items():
-        place = "lead." if table == "leads" else f"lead.{table[:-1]}."
+        place = _place(table)
         key = TABLES[table].key[0]
         if row[key] in _Ids(indexes[table].ids):
             raise AlreadyStored(table[:-1], row[key], place + key)

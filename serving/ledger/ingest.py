@@ -7,27 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import pyarrow as pa
 from sqlalchemy import select
 
 from features.contracts import check, made_keys
 from features.csv_text import RawTable
 from features.errors import Breach, Conflict, TableError
-from features.schema import OUTCOME_MOVED, TABLES, Kind
+from features.schema import OUTCOME_MOVED, TABLES
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.erase import refuse_erased
 from serving.ledger.holds import fill_holds, made_here
 from serving.ledger.questions import settle
-from serving.ledger.rows import ASKED, Cells, Key, as_rows, history, key_of, stored, tell_columns
+from serving.ledger.rows import ASKED, Cells, Key, arrow_of, as_rows, history, key_of, stored, tell_columns
 from serving.ledger.tables import HOLDS
 
 #: How late a row may come and still count from its own time on: what a queue and a clock may be off.
 LATE: Final = timedelta(hours=1)
-
-_ARROW: Final = {Kind.TIME: pa.timestamp("us", tz="UTC"), Kind.FLAG: pa.bool_()} | dict.fromkeys(
-    (Kind.MONEY, Kind.NUMBER, Kind.SHARE), pa.float64()
-)
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -116,20 +111,12 @@ def _plain(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _arrow(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    columns = {
-        c.name: pa.array([row.get(c.name) for row in rows], _ARROW.get(c.kind, pa.string()))
-        for c in TABLES[name].columns
-    }
-    return pa.table(columns)
-
-
 def _with_keys(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with a key each, where it can be made."""
     table = TABLES[name]
     bare = [row for row in rows if table.made_key and row.get(table.key[0]) is None]
     if bare:
-        for row, key in zip(bare, made_keys(name, _arrow(name, bare)), strict=True):
+        for row, key in zip(bare, made_keys(name, arrow_of(name, bare)), strict=True):
             row[table.key[0]] = key
     return rows
 
@@ -148,7 +135,7 @@ def _merged(name: str, old: Cells | None, row: Mapping[str, Any], at: datetime) 
 
 def _checked(change: Change, sent: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[Key, Cells]]:
     """The rows typed, by key. Raises RowsInvalid."""
-    raw = {name: RawTable(name, _arrow(name, rows), name) for name, rows in sent.items()}
+    raw = {name: RawTable(name, arrow_of(name, rows), name) for name, rows in sent.items()}
     checked = check(raw, stored=_referred(change, sent))
     if checked.breaches:
         raise RowsInvalid(checked.breaches)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection, insert, select, tuple_
 
 from features.schema import OUTCOME_MOVED, TABLES, TRACKED, Kind
@@ -21,8 +22,21 @@ EVER = datetime(1970, 1, 2, tzinfo=UTC)
 #: Keys that one statement asks for; SQLite takes 32,766 bound values.
 ASKED = 2_000
 
+_ARROW: Final = {Kind.TIME: pa.timestamp("us", tz="UTC"), Kind.FLAG: pa.bool_()} | dict.fromkeys(
+    (Kind.MONEY, Kind.NUMBER, Kind.SHARE), pa.float64()
+)
+
 Key = tuple[Any, ...]
 Cells = tuple[Any, ...]
+
+
+def arrow_of(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as their contract reads them; what a row leaves out is null."""
+    columns = {
+        c.name: pa.array([row.get(c.name) for row in rows], _ARROW.get(c.kind, pa.string()))
+        for c in TABLES[name].columns
+    }
+    return pa.table(columns)
 
 
 def cells_of(name: str, frame: pd.DataFrame) -> list[Cells]:

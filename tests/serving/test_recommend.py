@@ -273,6 +273,7 @@ def test_an_inline_lead_brings_its_contact_and_account(crm: Crm, recommender: Re
         ({"campaign_id": "none"}, "campaign_unknown", "lead.campaign_id"),
         ({"contact_id": None, "contact": {"contact_id": "new"}}, "input_invalid", "lead.contact.account_id"),
         ({"contact": {"contact_id": "other", "account_id": "A1"}}, "input_invalid", "lead.contact_id"),
+        ({"account": {"account_id": "newer", "name": ""}}, "input_invalid", "lead.account.name"),
     ],
 )
 def test_an_inline_lead_with_wrong_ids_is_refused(
