@@ -85,11 +85,13 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
         schema = {"type": "object"} if route.media == "application/json" else {"type": "string"}
     statuses = {*EVERYWHERE, *(WITH_BODY if route.ask else ()), *(WITH_CREDENTIAL if route.scope else ())}
     statuses |= {status for status, _ in route.errors}
-    ok = {
+    ok: dict[str, Any] = {
         "description": MEANINGS[200],
         "headers": {"x-request-id": {"schema": {"type": "string"}}},
         "content": {route.media: {"schema": schema}},
     }
+    if links := _links(route):
+        ok["links"] = links
     operation: dict[str, Any] = {
         "summary": route.summary,
         "description": _describe(route),
@@ -110,6 +112,17 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
         content = {"application/json": {"schema": reference(route.ask, "validation")}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _links(route: Route) -> dict[str, Any]:
+    """Where an answer leads: its decision to its explanation, its offers to what becomes of them."""
+    if route.method != "POST" or route.answer is None or "decision_id" not in route.answer.model_fields:
+        return {}
+    of = {"decision_id": "$response.body#/decision_id"}
+    return {
+        "explain": {"operationId": "explain", "parameters": of, "description": "Why it was decided so; not of advice."},
+        "record": {"operationId": "record", "description": "What became of an offer, by its offer_id."},
+    }
 
 
 def _query(route: Route) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -30,6 +31,11 @@ def _in_range(instant: datetime) -> datetime:
     return instant
 
 
+def _whole(value: object) -> object:
+    """In JSON, 10.0 is an integer too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 #: No database keeps a NUL in a text.
 _KEPT: Final = r"^[^\x00]*$"
 Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=_KEPT)]
@@ -37,7 +43,7 @@ Text = Annotated[str, StringConstraints(strict=True, max_length=1_000, pattern=_
 Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
-K = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="How many items at most.")]
+K = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="How many items at most."), BeforeValidator(_whole)]
 
 _KINDS: dict[Kind, Any] = {
     Kind.ID: Id, Kind.TEXT: Text, Kind.LIST: Text, Kind.TIME: Instant, Kind.MONEY: Number, Kind.NUMBER: Number,
@@ -65,6 +71,8 @@ def row_payload(
     for column in TABLES[table].columns:
         if column.name not in without:
             kind = _typed(column)
+            if column.name in required and column.kind is Kind.TEXT:
+                kind = Annotated[kind, Field(min_length=1)]
             fields[column.name] = (kind, ...) if column.name in required else (kind | None, None)
     return create_model(name, __base__=Payload, __doc__=doc, **fields)
 

@@ -33,7 +33,7 @@ class DueQuery(BaseModel):
 
     breached: Annotated[bool | None, BeforeValidator(_flag)] = None
     rep_id: Id | None = None
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=MOST)] = 100
+    limit: Annotated[int, Field(ge=1, le=MOST), BeforeValidator(_number)] = 100
 
 
 class DueOffer(Answer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import ConfigDict, model_validator
 
@@ -19,6 +19,11 @@ InlineContact = row_payload(
 _Lead = row_payload("_Lead", "leads", "", ("solution",), ("known_at", "status", "closed_at"))
 
 
+def _having(**fields: dict[str, Any]) -> dict[str, Any]:
+    """What JSON Schema says of an object that has these fields."""
+    return {"required": list(fields), "properties": fields}
+
+
 class InlineLead(_Lead):  # type: ignore[valid-type,misc]
     """A lead that is not stored yet, with what it brings: a contact or a stored contact's id, and the account's.
 
@@ -28,8 +33,10 @@ class InlineLead(_Lead):  # type: ignore[valid-type,misc]
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
-                {"required": ["contact_id"], "properties": {"contact_id": {"type": "string"}}},
-                {"required": ["contact"], "properties": {"contact": {"type": "object"}}},
+                _having(contact_id={"type": "string"}) | {"not": _having(contact={"type": "object"})},
+                _having(contact={"type": "object"}, account={"type": "object"}),
+                _having(contact={"type": "object"}, account_id={"type": "string"}),
+                _having(contact={"type": "object"} | _having(account_id={"type": "string"})),
             ]
         }
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from serving.wire.ask import Said
 from serving.wire.base import Answer, Flag, Payload
+
+#: A week of the years that an instant may lie in; whether its year has a 53rd is the calendar's to say.
+WEEK: Final = r"^(19[7-9]|20[0-9])[0-9]-W(0[1-9]|[1-4][0-9]|5[0-3])$"
 
 
 class PlanAsk(Payload):
@@ -16,7 +19,7 @@ class PlanAsk(Payload):
     dry_run false commits it: every assignment becomes an offer, in one transaction, for the current week alone.
     """
 
-    week: Annotated[str, Field(strict=True, pattern=r"^[0-9]{4}-W[0-9]{2}$", description="ISO week, as 2026-W10.")]
+    week: Annotated[str, Field(strict=True, pattern=WEEK, description="ISO week, as 2026-W10.")]
     dry_run: Flag = True
 
 

@@ -1,43 +1,22 @@
-"""The OpenAPI document: sound, complete, and kept by the service under generated requests."""
+"""The OpenAPI document: sound, complete, and as strict as the service; tests/faults holds a running one to it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
-import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import load_all_checks, not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    negative_data_rejection,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 
+from serving.body import checked
 from serving.openapi import document
+from serving.refusal import Turned
 from serving.routes import ROUTES
-from tests.serving.conftest import Service
-
-load_all_checks()
-SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
-CHECKS = [
-    not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
-    negative_data_rejection, unsupported_method,
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def session(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=30) as client:
-        yield client
+from serving.wire.ask import LeadsAsk, RepsAsk
+from serving.wire.plan import PlanAsk
 
 
 def test_the_document_is_valid_openapi() -> None:
-    SCHEMA.validate()
+    schemathesis.openapi.from_dict(json.loads(json.dumps(document()))).validate()
 
 
 def test_every_route_is_named_with_all_that_it_answers() -> None:
@@ -51,14 +30,34 @@ def test_every_route_is_named_with_all_that_it_answers() -> None:
             assert operation["requestBody"]["required"]
 
 
-def test_the_service_hands_out_this_document(session: httpx.Client) -> None:
-    assert session.get("/docs.json").json() == json.loads(json.dumps(document()))
+def test_a_decision_leads_to_its_explanation_and_to_reports_of_its_offers() -> None:
+    paths, named = document()["paths"], {operation["operationId"] for path in document()["paths"].values()
+                                         for operation in path.values()}  # fmt: skip
+    for route in ("/recommend_reps", "/recommend_leads", "/plan"):
+        links = paths[route]["post"]["responses"]["200"]["links"]
+        assert {link["operationId"] for link in links.values()} == {"explain", "record"} <= named
 
 
-@SCHEMA.parametrize()
-@settings(
-    max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-def test_the_service_keeps_the_document(case: schemathesis.Case, service: Service) -> None:
-    case.call_and_validate(base_url=service.url, checks=CHECKS)
+def test_bounds_of_parameters_are_said() -> None:
+    said = {one["name"]: one["schema"] for one in document()["paths"]["/due"]["get"]["parameters"]}
+    assert said["limit"] == {"type": "integer", "minimum": 1, "maximum": 1_000}
+
+
+def test_an_integer_may_be_written_with_a_point_as_in_json_schema() -> None:
+    assert checked(LeadsAsk, b'{"rep_id": "R1", "k": 3.0}').k == 3  # type: ignore[attr-defined]
+    for k in (b"3.5", b"1e400", b"true", b'"3"'):
+        with pytest.raises(Turned):
+            checked(LeadsAsk, b'{"rep_id": "R1", "k": %s}' % k)
+
+
+@pytest.mark.parametrize("week", ["2026-W00", "2026-W54", "0001-W10", "2100-W01", "2026-w10"])
+def test_a_week_is_one_of_the_years_that_are_kept(week: str) -> None:
+    with pytest.raises(Turned):
+        checked(PlanAsk, json.dumps({"week": week}).encode())
+
+
+def test_an_account_that_is_sent_along_has_a_name() -> None:
+    account = {"account_id": "new", "name": ""}
+    with pytest.raises(Turned) as refused:
+        checked(RepsAsk, json.dumps({"lead": {"solution": "x", "contact_id": "C1", "account": account}}).encode())
+    assert refused.value.field == "lead.account.name"
