@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from features.errors import CallsheetError
-from serving import body, logs, metrics
+from serving import body, logs, metrics, traces
 from serving.actor import NOBODY, Actor
 from serving.credentials import Credentials, Open
 from serving.crowd import Crowd, Quota
@@ -45,7 +45,7 @@ class Passed:
     shaped    the answer has its final shape, a refusal too
     turn      its place among what this worker computes at once
     route     the path as the list of routes has it; other for what is none
-    rung      what ranked, none where nothing did; code: with what it was refused
+    rung      what ranked, none where nothing did, and under which policy; code: with what it was refused
     replayed  it is the one that an earlier request with this idempotency key got
     """
 
@@ -58,6 +58,7 @@ class Passed:
     turn: Turn | None = None
     route: str = "other"
     rung: str = "none"
+    policy: str | None = None
     code: str | None = None
 
     def working(self) -> AbstractContextManager[None]:
@@ -111,11 +112,12 @@ class Edge:
         PASSED.set(passed)
         out = _Shaped(send, passed)
         began = time.perf_counter()
-        try:
-            await self._guarded(scope, receive, out)
-            await out.finish()
-        finally:
-            _tell(out, time.perf_counter() - began)
+        with nullcontext() if _probe(scope) else traces.request(scope["headers"]):
+            try:
+                await self._guarded(scope, receive, out)
+                await out.finish()
+            finally:
+                _tell(out, scope["method"], time.perf_counter() - began)
 
     async def _guarded(self, scope: Scope, receive: Receive, out: _Shaped) -> None:
         """Have the request answered; what is raised meanwhile becomes the answer."""
@@ -218,14 +220,17 @@ class _Shaped:
         await self({"type": "http.response.body", "body": response.body})
 
 
-def _tell(out: _Shaped, seconds: float) -> None:
-    """Count the request and write its line; a probe that is well is not worth one."""
+def _tell(out: _Shaped, method: str, seconds: float) -> None:
+    """Count the request, write its line and end its span; a probe that is well is not worth a line, and has no span."""
     passed, status = out.passed, out.status or 499  # as nginx has it: the caller left before the answer
     metrics.REQUESTS.labels(passed.route, passed.rung, str(status)).observe(seconds)
     if passed.code is not None:
         metrics.TURNED_AWAY.labels(passed.code).inc()
     route = route_of(passed.route)
     probe = route is not None and route.scope is None
+    if not probe:
+        about = {"request_id": passed.request_id, "rung": passed.rung, "policy": passed.policy, "code": passed.code}
+        traces.told(method if route and method == route.method else "HTTP", passed.route, status, **about)
     if not probe or status >= 400:
         logs.request(
             request_id=passed.request_id, route=passed.route, status=status, ms=round(1000 * seconds, 2),

@@ -15,6 +15,7 @@ from features.asof import NEVER
 from features.eligibility import RULES, passes
 from features.errors import InputError
 from models.assignment import greedy
+from serving import traces
 from serving.actor import Actor
 from serving.decide import Decider
 from serving.decided import Decided, replayed
@@ -213,7 +214,8 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
                 return before
     with decider.ledger.reading() as connection:
         aside = {one.lead_id: one for one in listed(connection, decider.clock()) if one.waits_for in (DATA, PERSON)}
-    found = made(decider.now(), week, commit=once is not None, aside=aside)
+    with traces.step("rank"):
+        found = made(decider.now(), week, commit=once is not None, aside=aside)
     answer, decision = _answered(decider, found, week, actor, dry_run=once is None)
     if once is None:
         return Decided(answer | decider.noted(decision))

@@ -21,6 +21,7 @@ from features.matrix import Matrix
 from models.product import Product
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
+from serving import traces
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
@@ -149,7 +150,7 @@ class Recommender:
 
     def with_inline(self, lead: Mapping[str, Any]) -> tuple[Recommender, dict[str, dict[str, Any]]]:
         """A recommender that knows a lead which is not stored, and the rows that it brings, by table."""
-        with self._one_at_a_time:
+        with self._one_at_a_time, traces.step("inline"):
             # One instant for all of it: the book's, which is the later of now and the lead's creation.
             book, rows = book_with(self.book, self.config, lead, self.now)
         return Recommender(book, self.config, self.standing, seq=self.seq, contender=self.contender), rows
@@ -205,9 +206,10 @@ class Recommender:
         """Filter, score and sort the pairs as of `now`; `ranked` names the side that differs among them."""
         standing, engine = self._served
         t = np.full(len(lead), now, np.int64)
-        refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
-        rows = self._newest(np.flatnonzero(refused == 0), lead)
-        order = self._order(standing, engine, lead[rows], rep[rows], t[rows], sheet=ranked == "lead_id")
+        with traces.step("rank"):
+            refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
+            rows = self._newest(np.flatnonzero(refused == 0), lead)
+            order = self._order(standing, engine, lead[rows], rep[rows], t[rows], sheet=ranked == "lead_id")
         sides = (rep, self.book.rep_ids) if ranked == "rep_id" else (lead, self.book.lead_ids)
         codes, ids = sides
         # Codes are in the order of ids, so they break ties as ids do.
@@ -339,7 +341,8 @@ class Recommender:
         return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product)
 
     def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
-        said = product.predict(matrix)
+        with traces.step("model"):
+            said = product.predict(matrix)
         worth = self.config.value
         amount = self.book.mean_amount(self.book.leads.solution[lead], t) if worth.amount else np.zeros(len(lead))
         value = expected_value(said.p_accept, said.p_convert, amount, worth)

@@ -17,6 +17,7 @@ from serving.ledger import Ledger
 from serving.ledger.keys import listed
 from serving.live.crm import Crm
 from serving.settings import GUARDED, WORKERS, Settings
+from serving.traces import wanted
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
 def check(settings: Settings, host: str, port: int) -> None:
     """Say what would keep every worker from starting. Raises as `serve`."""
     config = load_config(settings.config)
+    wanted()
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

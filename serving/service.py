@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from features.config import load_config
 from features.errors import CallsheetError
-from serving import logs, metrics
+from serving import logs, metrics, traces
 from serving.body import checked_query
 from serving.card import card_of
 from serving.credentials import Keys
@@ -98,7 +98,7 @@ def _answered(answer: Callable[[], Answer]) -> Response:
         with passed.working():
             content = whole(answer)
             if not passed.replayed:
-                passed.rung = metrics.answered(passed.route, content)
+                passed.rung, passed.policy = metrics.answered(passed.route, content), content.get("policy")
             return _json(content)
     except CallsheetError as error:
         return refused(error)
@@ -325,6 +325,7 @@ class EdgedService(Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The application that a worker runs."""
         logs.configure()
+        traces.start()
         settings = Settings.of()
         oidc = load_config(settings.config).oidc
         tokens = Tokens(oidc) if oidc else None
@@ -345,7 +346,7 @@ callsheet = EdgedService(
         "logging": {"access": {"enabled": False}},
         # BentoML labels its own by the path, and so by every id that a path holds; /metrics is ours, see metrics.py.
         "metrics": {"enabled": False},
-        # Nobody collects traces yet, and a span of each request costs as much as the edge does.
+        # Its spans are named by the path too; ours are in traces.py.
         "tracing": {"excluded_urls": ".*"},
     },
     inner=Callsheet,

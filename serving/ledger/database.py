@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from features.errors import CallsheetError, UsageError
 from features.sql import sqlite_module
+from serving import traces
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Ledger:
         seconds   how long to wait for another writer at most
         """
         told = {} if seconds == BUSY_SECONDS else {"seconds": seconds}
-        with _reported(), self.engine.connect() as connection:
+        with traces.step("transaction"), _reported(), self.engine.connect() as connection:
             writer = connection.execution_options(writes=True, **told)
             with writer.begin():
                 if told and self.journal is None:
