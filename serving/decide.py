@@ -191,7 +191,7 @@ class Decider:
         asked = rank(self.now())
         decided = asked.mixed({}, None)
         answer = asked.answer(decided, k, reasons=reasons)
-        made = self._decision(route, decided, answer, actor, asked.recommender.seq, new_id())
+        made = self._decision(route, decided, answer, actor, asked.recommender, new_id())
         return Decided(answer | self.noted(made))
 
     def noted(self, made: Decision) -> Answer:
@@ -217,7 +217,7 @@ class Decider:
             decision_id = new_id()
             decided = asked.mixed(lost, decision_id)
             answer = asked.answer(decided, k, reasons=reasons)
-            made = self._decision(route, decided, answer, actor, asked.recommender.seq, decision_id)
+            made = self._decision(route, decided, answer, actor, asked.recommender, decision_id)
             try:
                 with changing(self.ledger, self.clock()) as change:
                     if before := replayed(change.connection, once):
@@ -273,11 +273,12 @@ class Decider:
         return "holdout" if held_out(recommender.account_of(lead_id), self.config.policy) else name
 
     def _decision(
-        self, route: str, decided: Mixed, answer: Answer, actor: Actor, seq: int | None, decision_id: str
+        self, route: str, decided: Mixed, answer: Answer, actor: Actor, recommender: Recommender, decision_id: str
     ) -> Decision:  # fmt: skip
         return decision(
-            decided.ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=seq or 0,
+            decided.ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=recommender.seq or 0,
             config=self.config.fingerprint, propensity=decided.propensity.tolist(), decision_id=decision_id,
+            facts=recommender.facts(decided.ranking, len(answer["items"])),
         )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from features.errors import CallsheetError
 from features.matrix import Matrix
 from models.product import Product
-from models.reasons import explain as reasons_of
 from serving.instants import iso, micros
 from serving.ledger.decisions import Told
+from serving.reasons import by_rule
+from serving.reasons import told as told_by
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ def explained(told: Told, load: Load, lead: Answer | None = None) -> Answer:
     replay     the model of then on the features of then: whether it says the same; null where no model scored, the
                model is gone, or the decision's particulars were erased with the contact that they were about
     shadow     whom the challenger would have taken, where it looked on
-    reasons    of each candidate that was shown, made anew from both
+    reasons    of each candidate that was shown, made anew from both and from the names that were known then; where no
+               model scored, the rule that ranked it
     """
     row, detail = told.row, told.detail
     answer = {name: row[name] for name in _KEPT} | {
@@ -43,7 +45,7 @@ def explained(told: Told, load: Load, lead: Answer | None = None) -> Answer:
     }  # fmt: skip
     if detail is None:
         return answer
-    replay, reasons = _replayed(detail, row["content_hash"], load)
+    replay, reasons = replayed(row, detail, load)
     named = detail["ranked"]
     items = [item | {"reasons": item.get("reasons") or reasons.get(item.get(named), [])} for item in detail["items"]]
     columns = ("score", "p_accept", "p_convert", "expected_value", "propensity")
@@ -62,35 +64,33 @@ _KEPT = (
 )  # fmt: skip
 
 
-def _replayed(
-    detail: Mapping[str, Any], content_hash: str | None, load: Load
+def replayed(
+    row: Mapping[str, Any], detail: Mapping[str, Any], load: Load, only: str | None = None
 ) -> tuple[Answer | None, dict[str, list[Answer]]]:  # fmt: skip
-    """What the model of then says today, and its reasons by candidate."""
-    if content_hash is None or not detail["vectors"]:
-        return None, {}
-    try:
-        product = load(content_hash)
-    except CallsheetError as error:
-        return {"model": "gone", "agrees": None, "because": str(error)}, {}
-    ids = list(detail["vectors"])
+    """What the model of then says today of a decision, and the reasons by candidate that was shown; only: of one."""
+    facts = detail.get("facts", {})  # decisions of earlier versions kept none
     place = {one: i for i, one in enumerate(detail["candidates"])}
-    scored = [one for one in ids if one in place and detail["expected_value"][place[one]] is not None]
-    if not scored:
-        return None, {}
-    values = np.array([detail["vectors"][one] for one in scored], dtype=np.float32)  # None reads as NaN
-    n = len(scored)
-    blank, then = np.full(n, "", object), np.zeros(n, np.int64)
-    matrix = Matrix(values, tuple(detail["columns"]), blank, blank, then, product.vocabulary)
-    said = product.predict(matrix)
-    written = np.array([detail["score"][place[one]] for one in scored])
-    same = bool(np.array_equal(said.score, written))
-    facts: list[Mapping[str, str | None]] = [{} for _ in scored]
-    told = reasons_of(product, matrix, facts)
+    shown = [one for one in detail["vectors"] if one in place and only in (None, one)]
+    answered = [item[detail["ranked"]] for item in detail["items"] if only in (None, item[detail["ranked"]])]
     reasons = {
-        one: [{"feature": r.feature, "effect": r.effect, "text": r.text} for r in why]
-        for one, why in zip(scored, told, strict=True)
+        one: by_rule(detail["score"][place[one]], facts.get(one, {}))
+        for one in answered
+        if one in place and detail["expected_value"][place[one]] is None
     }
-    return {"model": "here", "agrees": same, "because": None}, reasons
+    scored = [one for one in shown if detail["expected_value"][place[one]] is not None]
+    if row["content_hash"] is None or not scored:
+        return None, reasons
+    try:
+        product = load(row["content_hash"])
+    except CallsheetError as error:
+        return {"model": "gone", "agrees": None, "because": str(error)}, reasons
+    values = np.array([detail["vectors"][one] for one in scored], dtype=np.float32)  # None reads as NaN
+    blank, then = np.full(len(scored), "", object), np.full(len(scored), micros(row["as_of"]), np.int64)
+    matrix = Matrix(values, tuple(detail["columns"]), blank, blank, then, product.vocabulary)
+    written = np.array([detail["score"][place[one]] for one in scored])
+    same = bool(np.array_equal(product.predict(matrix).score, written))
+    by_model = told_by(product, matrix, [facts.get(one, {}) for one in scored])
+    return {"model": "here", "agrees": same, "because": None}, reasons | dict(zip(scored, by_model, strict=True))
 
 
 def _offer(row: Mapping[str, Any]) -> Answer:

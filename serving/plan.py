@@ -27,6 +27,7 @@ from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk
 from serving.ledger.unplaced import DATA, PERSON, PLAN, Unplaced, listed, put
 from serving.ranking import Order
+from serving.reasons import facts_of
 from serving.recommend import Answer, Recommender
 
 #: Pairs that are judged at once: bounds the memory.
@@ -108,6 +109,8 @@ class Plan:
             "expected_value": numbers(order.value), "propensity": [1.0] * len(ids),
             "columns": list(order.matrix.columns) if order.matrix is not None else [],
             "vectors": dict(zip(ids, rows, strict=False)),
+            "facts": dict(zip(ids, facts_of(self.recommender.book, self.recommender.config, lead, rep, self.now),
+                              strict=True)),
         }  # fmt: skip
 
     def left(self) -> dict[str, int]:

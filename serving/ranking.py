@@ -63,6 +63,11 @@ class Ranking:
         """The ids that were ranked, the best first."""
         return [str(one) for one in self.ids[self.rows[self.best]]]
 
+    def pairs_of(self, best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the leads and of the reps of positions in rows."""
+        lead, rep = self.pairs
+        return lead[self.rows[best]], rep[self.rows[best]]
+
     @property
     def counted(self) -> dict[str, int]:
         """How many each rule refused, in the order of the rules."""

@@ -27,7 +27,7 @@ from serving.instants import iso
 from serving.ladder import Standing
 from serving.policy import held_out
 from serving.ranking import OBJECTS, Order, Ranking
-from serving.reasons import reasons_of
+from serving.reasons import Facts, facts_of, reasons_of
 from serving.trial import Contender
 
 log = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ class Recommender:
         order = ranking.order
         first = self._held_items(ranking, held or {}, reasons)[:k]
         best = ranking.best[: k - len(first)]
-        rest = self._items(ranking.ranked, ranking.ids[ranking.rows[best]], order, best, reasons, ranking.now)
+        rest = self._items(ranking.ranked, order, best, ranking.pairs_of(best), reasons, ranking.now)
         items = [item | {"rank": place + 1} for place, item in enumerate([*first, *rest])]
         return self.signed(ranking.standing, order.rung, order.reason, ranking.now) | {
             "decision_id": None, "advice_only": True, "candidates": len(ranking.refused),
@@ -243,14 +243,16 @@ class Recommender:
         standing, engine = self._served
         order = self._order(standing, engine, lead, rep, t)
         best = order.best(lead, len(lead))
-        items = self._items("lead_id", self.book.lead_ids[lead[best]], order, best, reasons, ranking.now)
+        items = self._items("lead_id", order, best, (lead[best], rep[best]), reasons, ranking.now)
         return [item | {"offer_id": held[item["lead_id"]]} for item in items]
 
     def _items(
-        self, ranked: str, ids: np.ndarray, order: Order, best: np.ndarray, reasons: bool, now: int
+        self, ranked: str, order: Order, best: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], reasons: bool,
+        now: int,
     ) -> list[Answer]:  # fmt: skip
-        """Lines of an answer for (m,) places in an order, in that order."""
-        said = reasons_of(self.book, self.config, order, best, now) if reasons else [[] for _ in best]
+        """Lines of an answer for (m,) places in an order, in that order; pairs: the codes of their leads and reps."""
+        said = reasons_of(self.book, self.config, order, best, pairs, now) if reasons else [[] for _ in best]
+        ids = self.book.rep_ids[pairs[1]] if ranked == "rep_id" else self.book.lead_ids[pairs[0]]
         return [
             {
                 "rank": place + 1, ranked: str(ids[place]), "offer_id": None, "score": float(order.score[i]),
@@ -259,6 +261,12 @@ class Recommender:
             }
             for place, i in enumerate(best.tolist())
         ]  # fmt: skip
+
+    def facts(self, ranking: Ranking, shown: int) -> dict[str, Facts]:
+        """What a person calls the parts of the pairs of the first `shown` candidates, by candidate."""
+        best = ranking.best[:shown]
+        named = facts_of(self.book, self.config, *ranking.pairs_of(best), ranking.now)
+        return dict(zip(ranking.best_ids[:shown], named, strict=True))
 
     def judge(self, lead: np.ndarray, rep: np.ndarray, now: int) -> tuple[np.ndarray, Callable[[np.ndarray], Order]]:
         """(n,) what refuses each pair by codes, and the order of those of them that are named by position."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zlib
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
@@ -12,8 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from features.errors import UnknownId
+from serving.explain import Load, replayed
 from serving.instants import iso, micros, monday_of
 from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.details import unpack
 from serving.ledger.offers import HOLDING, week_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS
 
@@ -21,13 +22,14 @@ Answer = dict[str, Any]
 _REPS = CRM["reps"]
 
 
-def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, now: datetime) -> Answer:
+def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, now: datetime, load: Load) -> Answer:
     """What a rep got in an ISO week of his time zone, and why. week: as 2026-W10; None: the current one.
 
     capacity, used   places of the week and how many of them are taken; share: of all offers made that week
     no_capacity_at   when the rep said that he has no capacity left, which fills the rest of the week; None: he did not
     refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were
-    offers           each with its rank and worth in its decision, and the strongest reason that it gave
+    offers           each with its rank and worth in its decision, and the strongest reason for it: as it was answered,
+                     else made anew by the model of then, which `load` brings; None: that is gone, or it was erased
     Raises           UnknownId, InputError
     """
     rep = connection.execute(select(_REPS).where(_REPS.c.rep_id == rep_id)).mappings().first()
@@ -50,13 +52,14 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
         )
     ).scalar()  # fmt: skip
     details = _details(connection, [row["decision_id"] for row in offers if row["decision_id"]])
+    load = functools.cache(load)
     asked, refused = _refusals(connection, rep_id, start, end)
     return {
         "rep_id": rep_id, "from": iso(micros(start)), "to": iso(micros(end)), "capacity": rep["weekly_capacity"],
         "used": int(used), "no_capacity_at": iso(micros(spent)) if spent else None,
         "share": len(offers) / everyone if everyone else None,
         "answers": dict(Counter(row["answer"] or "open" for row in offers)), "asked": asked, "refused": refused,
-        "offers": [_line(row, rep_id, details.get(row["decision_id"])) for row in offers],
+        "offers": [_line(row, rep_id, details.get(row["decision_id"]), load) for row in offers],
     }  # fmt: skip
 
 
@@ -67,9 +70,14 @@ def _span(week: str | None, zone: str, now: datetime) -> tuple[datetime, datetim
     return week_of(datetime.combine(midweek, time(12), UTC), zone)
 
 
-def _details(connection: Connection, decision_ids: list[str]) -> dict[str, Mapping[str, Any]]:
-    rows = connection.execute(select(DECISION_DETAILS).where(DECISION_DETAILS.c.decision_id.in_(decision_ids)))
-    return {row.decision_id: json.loads(zlib.decompress(row.body)) for row in rows}
+def _details(connection: Connection, decision_ids: list[str]) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Row and particulars of each decision that has any left."""
+    rows = connection.execute(
+        select(DECISIONS, DECISION_DETAILS.c.body)
+        .join(DECISION_DETAILS, DECISION_DETAILS.c.decision_id == DECISIONS.c.decision_id)
+        .where(DECISIONS.c.decision_id.in_(decision_ids))
+    ).mappings()
+    return {row["decision_id"]: (dict(row), unpack(row["body"])) for row in rows}
 
 
 def _refusals(connection: Connection, rep_id: str, start: datetime, end: datetime) -> tuple[int, dict[str, int]]:
@@ -82,23 +90,26 @@ def _refusals(connection: Connection, rep_id: str, start: datetime, end: datetim
     count, refused = 0, Counter[str]()
     for body in connection.execute(asked).scalars():
         count += 1
-        told = json.loads(zlib.decompress(body))["refused"]
+        told = unpack(body)["refused"]
         refused.update(rule for rule, reps in told.items() if rep_id in reps)
     return count, dict(sorted(refused.items()))
 
 
-def _line(row: Mapping[str, Any], rep_id: str, detail: Mapping[str, Any] | None) -> Answer:
+def _line(
+    row: Mapping[str, Any], rep_id: str, told: tuple[Mapping[str, Any], Mapping[str, Any]] | None, load: Load
+) -> Answer:  # fmt: skip
     """One offer: when, how it was answered, where it stood in its decision, and the strongest reason."""
     line = {name: row[name] for name in ("offer_id", "lead_id", "decision_id", "policy", "propensity", "attempt")} | {
         "offered_at": iso(micros(row["offered_at"])), "answer": row["answer"] or "open",
         "reject_reason": row["reject_reason"], "rank": None, "expected_value": None, "reason": None,
     }  # fmt: skip
-    if detail is None:
+    if told is None:
         return line
+    decision, detail = told
     other = rep_id if detail["ranked"] == "rep_id" else row["lead_id"]
     if other in detail["candidates"]:
         place = detail["candidates"].index(other)
         line |= {"rank": place + 1, "expected_value": detail["expected_value"][place]}
     shown = [item for item in detail["items"] if item.get(detail["ranked"]) == other]
-    reasons = (shown[0].get("reasons") or []) if shown else []
+    reasons = (shown[0].get("reasons") if shown else None) or replayed(decision, detail, load, other)[1].get(other, [])
     return line | {"reason": reasons[0]["text"] if reasons else None}

@@ -31,6 +31,7 @@ WeekOption = Annotated[
     str | None, typer.Option("--week", metavar="WEEK", help="ISO week, as 2026-W10.", show_default="the current one")
 ]
 ASSIGNED = ("lead_id", "rep_id", "offer_id", "expected_value", "p_convert", "p_accept", "score")
+BY_RULE = {"owner_territory": "the rule of owner and territory", "hash": "a fixed draw, for no rule told them apart"}
 LINES = (
     "offer_id", "lead_id", "offered_at", "answer", "reject_reason", "rank", "expected_value", "policy", "propensity",
     "reason",
@@ -110,7 +111,7 @@ def explain(
         if decision is not None:
             _explain_decision(ledger, settings, home, decision, format)
         else:
-            _explain_week(ledger, settings, str(rep), week, format)
+            _explain_week(ledger, settings, home, str(rep), week, format)
 
 
 def _explain_decision(ledger: Ledger, config: Config, home: Path, decision_id: str, format: Format) -> None:
@@ -139,7 +140,11 @@ def _explain_decision(ledger: Ledger, config: Config, home: Path, decision_id: s
     listing.show(said["offers"], ("offer_id", "lead_id", "rep_id", "answer", "answered_at"), title="What came of it")
     replay = said["replay"]
     agrees = {True: "says the same today", False: "says something else today", None: "is not kept any more"}
-    by = f"model {said['model_version']}, which {agrees[replay['agrees']]}" if replay else "a rule"
+    by = (
+        f"model {said['model_version']}, which {agrees[replay['agrees']]}"
+        if replay
+        else BY_RULE.get(said["rung"], "a rule")
+    )
     say(f"Decided at {said['at']} by {by}; policy {said['policy']}. Refused: {_words(said['refused']) or 'nobody'}.")
     if lead is not None:
         until = f" until {lead['until']}" if lead["until"] else ""
@@ -147,12 +152,14 @@ def _explain_decision(ledger: Ledger, config: Config, home: Path, decision_id: s
         say(f"The lead is {lead['state']}{until}{because}.")
 
 
-def _explain_week(ledger: Ledger, config: Config, rep_id: str, week: str | None, format: Format) -> None:
+def _explain_week(ledger: Ledger, config: Config, home: Path, rep_id: str, week: str | None, format: Format) -> None:
     from serving import listing
+    from serving.cache import ModelCache
     from serving.week import rep_week
 
     with ledger.reading() as connection:
-        said = rep_week(connection, rep_id, week, config.timezone or "UTC", datetime.now(UTC))
+        now, zone = datetime.now(UTC), config.timezone or "UTC"
+        said = rep_week(connection, rep_id, week, zone, now, ModelCache(home).load)
     if format is Format.json:
         listing.show_object(said)
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +18,11 @@ from features.errors import UnknownId
 from features.matrix import Matrix
 from serving.instants import EPOCH
 from serving.ledger.crm import OFFERS
+from serving.ledger.details import pack, unpack
 from serving.ledger.shadows import shadow_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
 from serving.ranking import Ranking
+from serving.reasons import Facts
 
 #: Of so many scored candidates, the best first, the ids and scores are kept; how many there were is kept as well.
 KEPT = 500
@@ -46,9 +47,7 @@ class Decision:
     def write(self, connection: Connection) -> None:
         """Write it in the transaction of what it decides."""
         connection.execute(insert(DECISIONS).values(dict(self.row)))
-        text = json.dumps(self.detail, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        body = zlib.compress(text.encode())
-        connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=body))
+        connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=pack(self.detail)))
 
 
 def new_id() -> str:
@@ -58,12 +57,13 @@ def new_id() -> str:
 
 def decision(
     ranking: Ranking, answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str,
-    propensity: Sequence[float], decision_id: str | None = None,
+    propensity: Sequence[float], facts: Mapping[str, Facts], decision_id: str | None = None,
 ) -> Decision:  # fmt: skip
     """What is written of an answer.
 
     answer      as the caller gets it
     config      fingerprint of the configuration; seq: the last change that the book knew
+    facts       of each candidate that is shown, from which the sentences of its reasons are made again
     propensity  (n,) of each ranked candidate, the best first: the chance with which the policy commits it
     """
     order, rows = ranking.order, ranking.rows
@@ -82,7 +82,7 @@ def decision(
         "p_convert": numbers(order.p_convert[best]), "expected_value": numbers(order.value[best]),
         "propensity": [float(p) for p in propensity[: len(best)]], "refused": refused, "items": answer["items"],
         "columns": list(order.matrix.columns) if order.matrix is not None else [],
-        "vectors": _vectors(ranking, shown),
+        "vectors": _vectors(ranking, shown), "facts": dict(facts),
     }  # fmt: skip
     return Decision(row, detail)
 
@@ -149,6 +149,6 @@ def read(connection: Connection, decision_id: str) -> Told:
     offers = [dict(offer) for offer in made.mappings()]
     told = select(EVENTS).where(EVENTS.c.offer_id.in_([o["offer_id"] for o in offers]))
     events = connection.execute(told.order_by(EVENTS.c.at, EVENTS.c.event_id)).mappings()
-    detail = json.loads(zlib.decompress(body)) if body is not None else None
+    detail = unpack(body) if body is not None else None
     shadow = shadow_of(connection, decision_id)
     return Told(dict(row), detail, offers, [dict(event) for event in events], shadow)

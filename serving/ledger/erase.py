@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, and_, delete, false, func, insert, literal, or_, select, update
@@ -17,6 +18,7 @@ from serving.actor import Actor
 from serving.ledger import audit
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.details import names, pack, unpack, without
 from serving.ledger.events import own_id, record
 from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
@@ -38,6 +40,8 @@ from serving.ledger.types import Instant
 NAMELESS: Final = "erased-"
 #: What the form and the marketing system said of the person.
 OF_THE_LEAD: Final = ("behavior_score", "grade", "fields_filled", "budget", "authority", "need", "timeline")
+#: How much earlier than a lead a decision may seem to be that knew it: clocks differ.
+CLOCKS: Final = timedelta(days=1)
 #: By kind of event, what is in a rep's own words; a rejection's reason is one of a list.
 FREE_TEXT: Final = {"rejected": ("text",)} | dict.fromkeys(
     ("won", "lost", "no_decision", "withdrawn", "reassigned"), ("reason",)
@@ -195,12 +199,30 @@ class _Wipe:
         self._delete(DECISION_DETAILS, DECISION_DETAILS.c.decision_id.in_(decided))
         said = dict.fromkeys(("p_accept", "p_accept_serving", "scores"))
         self._update(SHADOWS, SHADOWS.c.decision_id.in_(decided), **said)
+        self._sheets(leads)
         self._delete(IDEMPOTENCY, _says(IDEMPOTENCY.c.body, names))
         self._delete(JOURNAL, and_(JOURNAL.c.row_id.is_not(None), _says(JOURNAL.c.row_id, names)))
         offers = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
         made = {row.offer_id: row.opportunity_id for row in self.connection.execute(offers)}
         self._payloads(names, list(made), actor)
         self._free_text(made)
+
+    def _sheets(self, leads: list[str]) -> None:
+        """What call sheets and plans say of its leads. Cost: each of them since the leads were there is looked into."""
+        born = select(func.min(CRM["leads"].c.created_at)).where(CRM["leads"].c.lead_id.in_(leads))
+        since = self.connection.execute(born).scalar()
+        if since is None:
+            return
+        sheets = (
+            select(DECISION_DETAILS)
+            .join(DECISIONS, DECISIONS.c.decision_id == DECISION_DETAILS.c.decision_id)
+            .where(DECISIONS.c.lead_id.is_(None), DECISIONS.c.at >= since - CLOCKS)
+            .execution_options(yield_per=500)
+        )
+        found = [row for row in self.connection.execute(sheets) if names(row.body, leads)]
+        for row in found:
+            body = pack(without(unpack(row.body), leads))
+            self._update(DECISION_DETAILS, DECISION_DETAILS.c.decision_id == row.decision_id, body=body)
 
     def _payloads(self, names: list[str | None], offers: list[str], actor: Actor) -> None:
         """Audit payloads that name the contact, or repeat what reps wrote on its offers."""

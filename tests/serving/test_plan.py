@@ -15,6 +15,7 @@ from models.product import Product
 from serving.actor import LOCAL
 from serving.due import said
 from serving.explain import explained
+from serving.ladder import Standing
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
@@ -162,13 +163,18 @@ def test_what_was_taken_in_between_is_unplaced_with_the_rule(stand: Stand) -> No
 
 def test_an_explanation_says_what_was_said_with_reasons_and_what_came_of_it(stand: Stand) -> None:
     lead_id = stand.free_lead()
+    asked = stand.decider.reps(lead_id, None, 3, actor=LOCAL, reasons=True).answer
     answer = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=stand.once()).answer
     with stand.ledger.reading() as connection:
         told = read(connection, answer["decision_id"])
     said = explained(told, lambda content_hash: stand.crm.products[1])
     assert said["replay"] == {"model": "here", "agrees": True, "because": None}
     assert [item["rep_id"] for item in said["items"]] == [item["rep_id"] for item in answer["items"]]
-    assert any(item["reasons"] for item in said["items"])
+    assert [item["reasons"] for item in said["items"]] == [item["reasons"] for item in asked["items"]]
+    account = stand.known.book.accounts.name[
+        stand.known.book.account_ids.tolist().index(stand.known.account_of(lead_id))
+    ]
+    assert any(account in one["text"] for item in said["items"] for one in item["reasons"])
     assert said["offers"][0]["offer_id"] == answer["items"][0]["offer_id"]
     assert said["scores"][0]["propensity"] == 1.0
     assert told.detail is not None
@@ -179,3 +185,20 @@ def test_an_explanation_says_what_was_said_with_reasons_and_what_came_of_it(stan
         raise ModelError(f"There is no model {content_hash[:12]}.")
 
     assert explained(told, gone)["replay"]["model"] == "gone"
+
+
+def test_what_the_rules_decide_has_the_rule_as_its_reason_when_it_is_asked_and_when_it_is_explained(
+    stand: Stand,
+) -> None:
+    lead_id = stand.free_lead()
+    stand.known.standing = Standing(None, "owner_territory", None, "no model was released")
+    asked = stand.decider.reps(lead_id, None, 14, actor=LOCAL, reasons=True).answer
+    answer = stand.decider.reps(lead_id, None, 14, actor=LOCAL, once=stand.once()).answer
+    with stand.ledger.reading() as connection:
+        said = explained(read(connection, answer["decision_id"]), lambda content_hash: stand.crm.products[1])
+    told = [[(one["feature"], one["text"]) for one in item["reasons"]] for item in said["items"]]
+    assert said["replay"] is None
+    assert told == [[(one["feature"], one["text"]) for one in item["reasons"]] for item in asked["items"]]
+    levels = {int(item["score"]): item["reasons"][0]["feature"] for item in said["items"]}
+    assert levels.items() <= {2: "owner_is_rep", 1: "region_match", 0: "draw"}.items()
+    assert len(levels) > 1

@@ -6,6 +6,7 @@ import pytest
 
 from features.errors import InputError, UnknownId
 from serving.actor import LOCAL
+from serving.explain import Load
 from serving.ledger import Ledger
 from serving.ledger.load import load
 from serving.ledger.offers import week_of
@@ -20,24 +21,29 @@ def stand(ledger: Ledger, crm: Crm) -> Stand:
     return Stand(ledger, crm)
 
 
+def load_of(stand: Stand) -> Load:
+    return lambda content_hash: stand.crm.products[1]
+
+
 def test_a_rep_s_week_lists_load_share_refusals_and_reasons(stand: Stand) -> None:
     lead_id = stand.free_lead()
-    answer = stand.decider.reps(lead_id, None, 3, actor=LOCAL, reasons=True, once=stand.once()).answer
+    asked = stand.decider.reps(lead_id, None, 3, actor=LOCAL, reasons=True).answer
+    answer = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=stand.once()).answer
     first, second = (item["rep_id"] for item in answer["items"][:2])
     refused = next(iter(stand.known.rank_reps(lead_id).refused_ids.items()))
     with stand.ledger.reading() as connection:
-        hers = rep_week(connection, first, None, "UTC", stand.now)
-        his = rep_week(connection, second, None, "UTC", stand.now)
-        theirs = rep_week(connection, refused[1][0], None, "UTC", stand.now)
+        hers = rep_week(connection, first, None, "UTC", stand.now, load_of(stand))
+        his = rep_week(connection, second, None, "UTC", stand.now, load_of(stand))
+        theirs = rep_week(connection, refused[1][0], None, "UTC", stand.now, load_of(stand))
     line = next(row for row in hers["offers"] if row["decision_id"] == answer["decision_id"])
     assert (line["rank"], line["answer"], line["lead_id"]) == (1, "open", lead_id)
-    assert line["reason"] == answer["items"][0]["reasons"][0]["text"]
+    assert line["reason"] == asked["items"][0]["reasons"][0]["text"]  # for which nobody asked at the commit
     assert line["expected_value"] == answer["items"][0]["expected_value"]
     assert hers["used"] >= 1
     assert sum(hers["answers"].values()) == len(hers["offers"])
     assert answer["decision_id"] not in [row["decision_id"] for row in his["offers"]]
-    assert theirs["refused"] == {refused[0]: 1}
-    assert hers["asked"] == 1
+    assert theirs["refused"] == {refused[0]: 2}
+    assert hers["asked"] == 2
     assert 0 < hers["share"] <= 1
 
 
@@ -46,11 +52,11 @@ def test_a_week_is_that_of_the_rep_s_own_clock(stand: Stand) -> None:
     zone = stand.known.book.reps.timezone[0] or "UTC"
     year, number, _ = stand.now.isocalendar()
     with stand.ledger.reading() as connection:
-        now = rep_week(connection, rep_id, None, "UTC", stand.now)
-        named = rep_week(connection, rep_id, f"{year}-W{number:02d}", "UTC", stand.now)
+        now = rep_week(connection, rep_id, None, "UTC", stand.now, load_of(stand))
+        named = rep_week(connection, rep_id, f"{year}-W{number:02d}", "UTC", stand.now, load_of(stand))
         assert (now["from"], now["to"]) == (named["from"], named["to"])
         assert now["from"].startswith(week_of(stand.now, zone)[0].strftime("%Y-%m-%dT%H:%M"))
         with pytest.raises(InputError):
-            rep_week(connection, rep_id, "2026-W77", "UTC", stand.now)
+            rep_week(connection, rep_id, "2026-W77", "UTC", stand.now, load_of(stand))
         with pytest.raises(UnknownId):
-            rep_week(connection, "nobody", None, "UTC", stand.now)
+            rep_week(connection, "nobody", None, "UTC", stand.now, load_of(stand))

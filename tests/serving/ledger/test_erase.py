@@ -23,11 +23,12 @@ from serving.ledger.backup import backup, restore
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import read as read_decision
+from serving.ledger.details import pack
 from serving.ledger.erase import NAMELESS, ContactErased, hash_of
 from serving.ledger.idempotency import Once
 from serving.ledger.load import load
 from serving.ledger.noted import FILE, note, noted
-from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS
+from serving.ledger.tables import DECISION_DETAILS, DECISIONS, ERASURES, EVENTS, HOLDS
 from serving.recording import record_events
 from serving.wire.record import RecordAsk
 from tests.features.crm_files import read
@@ -40,6 +41,8 @@ WHO = "C-zz-canary-7f3"
 WHEN = "2025-02-01T00:00:00Z"
 AT = datetime(2025, 3, 2, tzinfo=UTC)
 
+#: What a call sheet says of its leads.
+SAID = {"L1": "the CFO of the canaries", "L3": "the CEO"}
 TABLES = {
     "contacts": "contact_id,account_id,title,email,reports_to,created_at\n"
     f"{WHO},A1,CFO of the canaries,{CANARY},,2025-01-03T00:00:00Z\nC2,A1,CEO,,{WHO},2025-01-03T00:00:00Z\n",
@@ -74,6 +77,15 @@ def doors(ledger: Ledger, home: Path) -> Doors:
     with changing(ledger, AT) as change:
         detail = zlib.compress(json.dumps({"items": [], "said": CANARY}).encode())
         change.connection.execute(insert(DECISION_DETAILS).values(decision_id="D-F1", body=detail))
+        sheet = {
+            "items": [{"lead_id": one, "reasons": [{"text": says}]} for one, says in SAID.items()],
+            "facts": {one: {"contact": says} for one, says in SAID.items()}, "vectors": {"L1": [1.0], "L3": [2.0]},
+        }  # fmt: skip
+        row = change.connection.execute(select(DECISIONS)).mappings().one()
+        change.connection.execute(
+            insert(DECISIONS).values(**dict(row) | {"decision_id": "D-S", "lead_id": None, "route": "recommend_leads"})
+        )
+        change.connection.execute(insert(DECISION_DETAILS).values(decision_id="D-S", body=pack(sheet)))
         audit.record(change, "cli", "note", "a note", {"contact": WHO, "email": CANARY})
         audit.record(change, "cli", "note", "another note", {"rows": 3})
     offer = {"offer_id": "F0", "lead_id": "L2", "rep_id": "R1", "offered_at": AT}
@@ -165,6 +177,10 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
         assert told.detail is None
         assert told.row["lead_id"] == "L1"
         assert {e["kind"] for e in told.events} == {"withdrawn"}
+        sheet = read_decision(connection, "D-S").detail
+        assert sheet is not None
+        assert sheet["items"] == [{"lead_id": "L1", "reasons": []}, {"lead_id": "L3", "reasons": [{"text": "the CEO"}]}]
+        assert (sheet["facts"], sheet["vectors"]) == ({"L3": {"contact": "the CEO"}}, {"L3": [2.0]})
         kept = {row.event_id: json.loads(row.body) for row in connection.execute(select(EVENTS))}
     assert kept["e1"] == {"reason": "other", "text": None}
     assert kept["e3"] == kept["e4"] == {"reason": None}
