@@ -265,7 +265,7 @@ class Decider:
         if by_lead and not offers and not SETTLED & ranking.counted.keys():
             put(change, [Unplaced(asked.about[1], ranking.counted, asked.until(ranking))])
         said = answer | {"decision_id": made.decision_id, "advice_only": False, "items": items}
-        made.saying(said).write(change.connection)
+        made.saying(said).commit(change)
         return said
 
     def policy_of(self, recommender: Recommender, lead_id: str, name: str) -> str:

@@ -249,7 +249,7 @@ def _committed(
         elif rule not in ("lead_taken", "lead_closed"):
             because[lead_id] = Unplaced(lead_id, {rule: 1}, waits_for=PLAN)
     _list(change, because.values())
-    decision.saying({"items": offered}).write(change.connection)
+    decision.saying({"items": offered}).commit(change)
     told = {line["lead_id"]: line["offer_id"] for line in offered}
     payload = {"week": answer["week"], "offers": told, "unplaced": len(because)}
     record(change, actor.name, "plan", decision.decision_id, payload)

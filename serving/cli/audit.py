@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.errors import UsageError
-from serving.cli.options import CONFIG, HOME, DbOption, HomeOption, UnreadConfigOption
+from serving.cli.options import CONFIG, HOME, DbOption, HomeOption, UnreadConfigOption, say
 
 if TYPE_CHECKING:
     from serving.ledger.audit import Head
@@ -22,7 +23,10 @@ def verify(
     ] = None,
     config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
 ) -> None:  # fmt: skip
-    """Recompute the audit's hash chain; exit 1 and the row's number where one is not what was written.
+    """Recompute the audit's hash chain, and hold decisions, offers and events to it; exit 1 where one is another.
+
+    It names the audit's first row that is not what was written, or that vouches
+    for a row which is another now. What an erasure took out, it says itself.
 
     It prints the last row. Whoever notes that outside the database can prove
     later, with --noted, that nothing up to it was rewritten or cut off, not even
@@ -36,14 +40,18 @@ def verify(
     from serving.ledger import Ledger
     from serving.ledger.audit import head
     from serving.ledger.audit import verify as check
+    from serving.ledger.vouched import COLUMNS
 
     known = _noted(noted)
     with closing(Ledger.open(db, home)) as ledger, ledger.reading() as connection:
-        tampered, last = check(connection, known), head(connection)
+        counted: Counter[str] = Counter()
+        tampered, last = check(connection, known, counted), head(connection)
     if tampered is not None:
         typer.echo(f"tampered: row {tampered.number}: {tampered.why}")
         raise typer.Exit(1)
     typer.echo(f"ok: {last.number} rows, the last {last.number}:{last.hash}")
+    held = ", ".join(f"{counted[table]:,} {table}" for table in COLUMNS)
+    say(f"Held to it: {held}; of them erased: {counted['erased']:,}.")
 
 
 def _noted(text: str | None) -> Head | None:

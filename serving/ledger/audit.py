@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from serving.ledger.change import Change
 from serving.ledger.idempotency import canonical
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, LEDGER_CLOCK
+from serving.ledger.vouched import WRITTEN, recheck
 
 #: What the first row is chained to.
 START: Final = "0" * 64
@@ -25,8 +27,11 @@ def record(change: Change, actor: str, action: str, subject: str, payload: Mappi
 
     actor    Actor.name
     subject  what it was done to, by ids: it stays when a payload is forgotten, so nothing personal goes in
-    payload  JSON values, hashed with a salt and kept apart, so that it can be forgotten and the chain stays whole
+    payload  JSON values, hashed with a salt and kept apart, so that it can be forgotten and the chain stays whole; the
+             hashes of what the change wrote so far go with it
     """
+    if change.written:
+        payload, change.written = {**payload, WRITTEN: change.written}, {}
     prior = change.connection.execute(select(LEDGER_CLOCK.c.audit_number, LEDGER_CLOCK.c.audit_hash)).one()
     number, salt, body = prior.audit_number + 1, secrets.token_hex(32), canonical(payload)
     said = _said(number, change.at, actor, action, subject, _sealed(salt, body), prior.audit_hash)
@@ -66,12 +71,14 @@ def head(connection: Connection) -> Head:
     return Head(row.audit_number, row.audit_hash)
 
 
-def verify(connection: Connection, noted: Head | None = None) -> Tampered | None:
-    """Recompute the whole chain; None: every row is the one that was written.
+def verify(connection: Connection, noted: Head | None = None, counted: Counter[str] | None = None) -> Tampered | None:
+    """Recompute the whole chain, and hold decisions, offers and events to it; None: all is what was written.
 
     A row that was changed, taken out or slipped in breaks the chain at its number. A tail that was cut off breaks no
     chain, so the last number and hash stand in the ledger's clock row too. Who can write all of these tables can
     still forge a whole new history: a `noted` head, kept outside the database, tells that one as well.
+    counted   gets how many rows of which table were held to it, and how many were erased; what is not in it, no row
+              vouches for: advice, what the CRM brought, what an earlier version wrote
     """
     last = Head(0, START)
     forgotten: set[int] = set()
@@ -88,7 +95,12 @@ def verify(connection: Connection, noted: Head | None = None) -> Tampered | None
     lost = next((n for n in bare if n not in forgotten), None)
     if lost is not None:
         return Tampered(lost, "its payload is gone, and no row says that it was forgotten")
-    return _cut(connection, last, noted)
+    if cut := _cut(connection, last, noted):
+        return cut
+    payloads = select(AUDIT_PAYLOADS.c.number, AUDIT_PAYLOADS.c.body).order_by(AUDIT_PAYLOADS.c.number)
+    told = ((row.number, row.body) for row in connection.execute(payloads).yield_per(1_000))
+    wrong = recheck(connection, told, Counter() if counted is None else counted)
+    return Tampered(*wrong) if wrong else None
 
 
 _ROWS = (

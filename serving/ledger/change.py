@@ -18,6 +18,7 @@ from serving.ledger.crm import CRM
 from serving.ledger.database import Ledger
 from serving.ledger.tables import JOURNAL, LEDGER_CLOCK
 from serving.ledger.types import read_instant, write_instant
+from serving.ledger.vouched import hash_of
 
 Row = Mapping[str, Any]
 #: The values of a row's key columns, in the order of the contract.
@@ -33,12 +34,14 @@ class Change:
 
     connection  to write with; no network and no model call while it is open
     seq         the number of this change; at: its instant, UTC
+    written     hashes of rows that it wrote, for the next row of the audit to vouch for (vouched.py)
     """
 
     connection: Connection
     seq: int
     at: datetime
     touched: list[tuple[str, str | None, bool]] = field(default_factory=list)
+    written: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         """Put rows of a CRM table in, each with every column of the contract, in place of those with the same key."""
@@ -51,6 +54,10 @@ class Change:
         put = _putting(table, self.connection.dialect.name)
         for start in range(0, len(rows), BATCH):
             self.connection.execute(put, [dict(row) for row in rows[start : start + BATCH]])
+
+    def vouch(self, table: str, key: str, row: Row | None) -> None:
+        """Have the audit say what a row was when it was written; None: that an erasure took it out."""
+        self.written.setdefault(table, {})[key] = None if row is None else hash_of(table, row)
 
     def touch(self, table: str, key: Key | None, *, gone: bool = False) -> None:
         """Say that a row of a CRM table is another one now; key None: all of the table is."""

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from features.catalogue import FEATURE_VERSION
 from features.errors import UnknownId
 from features.matrix import Matrix
 from serving.instants import EPOCH
+from serving.ledger.change import Change
 from serving.ledger.crm import OFFERS
 from serving.ledger.details import pack, unpack
 from serving.ledger.shadows import shadow_of
@@ -45,9 +47,20 @@ class Decision:
         return Decision(self.row, {**self.detail, "items": answer["items"]})
 
     def write(self, connection: Connection) -> None:
-        """Write it in the transaction of what it decides."""
+        """Write it by itself: it commits nothing."""
         connection.execute(insert(DECISIONS).values(dict(self.row)))
-        connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=pack(self.detail)))
+        connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=self.body))
+
+    def commit(self, change: Change) -> None:
+        """Write it in the change that makes its offers, for the audit to vouch for."""
+        self.write(change.connection)
+        change.vouch("decisions", self.decision_id, self.row)
+        change.vouch("decision_details", self.decision_id, {"decision_id": self.decision_id, "body": self.body})
+
+    @cached_property
+    def body(self) -> bytes:
+        """The detail as it is kept."""
+        return pack(self.detail)
 
 
 def new_id() -> str:

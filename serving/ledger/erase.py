@@ -35,6 +35,7 @@ from serving.ledger.tables import (
     UNPLACED,
 )
 from serving.ledger.types import Instant
+from serving.ledger.vouched import WRITTEN
 
 #: What the name begins with that a forgotten contact's remains go by; the rest is drawn, and kept nowhere else.
 NAMELESS: Final = "erased-"
@@ -196,6 +197,9 @@ class _Wipe:
     def record(self, leads: list[str], names: list[str | None], actor: Actor) -> None:
         """What the ledger's own record says of it."""
         decided = select(DECISIONS.c.decision_id).where(DECISIONS.c.lead_id.in_(leads))
+        explained = select(DECISION_DETAILS.c.decision_id).where(DECISION_DETAILS.c.decision_id.in_(decided))
+        for decision_id in self.connection.execute(explained).scalars().all():
+            self.change.vouch("decision_details", decision_id, None)
         self._delete(DECISION_DETAILS, DECISION_DETAILS.c.decision_id.in_(decided))
         said = dict.fromkeys(("p_accept", "p_accept_serving", "scores"))
         self._update(SHADOWS, SHADOWS.c.decision_id.in_(decided), **said)
@@ -204,8 +208,8 @@ class _Wipe:
         self._delete(JOURNAL, and_(JOURNAL.c.row_id.is_not(None), _says(JOURNAL.c.row_id, names)))
         offers = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
         made = {row.offer_id: row.opportunity_id for row in self.connection.execute(offers)}
-        self._payloads(names, list(made), actor)
         self._free_text(made)
+        self._payloads(names, list(made), actor)
 
     def _sheets(self, leads: list[str]) -> None:
         """What call sheets and plans say of its leads. Cost: each of them since the leads were there is looked into."""
@@ -223,16 +227,21 @@ class _Wipe:
         for row in found:
             body = pack(without(unpack(row.body), leads))
             self._update(DECISION_DETAILS, DECISION_DETAILS.c.decision_id == row.decision_id, body=body)
+            self.change.vouch("decision_details", row.decision_id, {"decision_id": row.decision_id, "body": body})
 
     def _payloads(self, names: list[str | None], offers: list[str], actor: Actor) -> None:
         """Audit payloads that name the contact, or repeat what reps wrote on its offers."""
         wrote = and_(AUDIT.c.action == "record", _says(AUDIT_PAYLOADS.c.body, offers)) if offers else false()
         payloads = (
-            select(AUDIT.c.number)
+            select(AUDIT.c.number, AUDIT_PAYLOADS.c.body)
             .join(AUDIT_PAYLOADS, AUDIT_PAYLOADS.c.number == AUDIT.c.number)
             .where(or_(_says(AUDIT_PAYLOADS.c.body, names), wrote))
         )
-        numbers = list(self.connection.execute(payloads).scalars())
+        bodies = {row.number: row.body for row in self.connection.execute(payloads)}
+        for body in bodies.values():  # of others' rows it goes on to say what they are
+            for table, hashes in json.loads(body).get(WRITTEN, {}).items():
+                self.change.written[table] = {**hashes, **self.change.written.get(table, {})}
+        numbers = list(bodies)
         audit.forget(self.change, actor.name, numbers)
         self._done(AUDIT_PAYLOADS, len(numbers))
 
@@ -243,8 +252,10 @@ class _Wipe:
             body = json.loads(row.body)
             came |= {body["opportunity_id"]} if body.get("opportunity_id") else set()
             free = {name: None for name in FREE_TEXT.get(row.kind, ()) if body.get(name) is not None}
+            kept = canonical(body | free) if free else row.body
             if free:
-                self._update(EVENTS, EVENTS.c.event_id == row.event_id, body=canonical(body | free))
+                self._update(EVENTS, EVENTS.c.event_id == row.event_id, body=kept)
+            self.change.vouch("events", row.event_id, {**row._mapping, "body": kept})
         self._update(deals, and_(deals.c.opportunity_id.in_(came), deals.c.reason.is_not(None)), reason=None)
 
 

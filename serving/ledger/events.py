@@ -150,12 +150,12 @@ class Docket:
         return told, canonical(more)
 
     def _keep(self, told: Told, body: str, actor: str, *, parked: bool) -> None:
-        self.connection.execute(
-            insert(EVENTS).values(
-                event_id=told.event_id, offer_id=told.offer_id, kind=told.kind, at=told.at, body=body, actor=actor,
-                received_at=told.received_at, seq=self.change.seq, parked=parked,
-            )
-        )  # fmt: skip
+        row = {
+            "event_id": told.event_id, "offer_id": told.offer_id, "kind": told.kind, "at": told.at, "body": body,
+            "actor": actor, "received_at": told.received_at, "seq": self.change.seq, "parked": parked,
+        }  # fmt: skip
+        self.connection.execute(insert(EVENTS).values(row))
+        self.change.vouch("events", told.event_id, row)
 
     def _offer(self, offer_id: str) -> dict[str, Any] | None:
         row = self.connection.execute(select(OFFERS).where(OFFERS.c.offer_id == offer_id)).one_or_none()

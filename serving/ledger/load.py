@@ -104,11 +104,10 @@ def load(
                 change.touch(table.table, None)
         held, doubled = fill_holds(change)
         told = {"tables": [asdict(table) for table in done], "replace": replace, "fingerprint": snapshot.fingerprint}
-        audit.record(change, CLI.name, "load", f"change {change.seq}", told)
-        forgotten = 0
         if config is not None:
             join_parked(change, config)
-            forgotten = erase_again(change, config, CLI)
+        audit.record(change, CLI.name, "load", f"change {change.seq}", told)
+        forgotten = erase_again(change, config, CLI) if config is not None else 0
     if forgotten and not scrub(ledger):
         log.warning(TRACES)
     order = list(TABLES)

@@ -87,6 +87,7 @@ class Desk:
             "decision_id": decision_id, "attempt": float(attempt), "policy": policy, "propensity": propensity,
         }  # fmt: skip
         self.change.upsert("offers", [row])
+        self.change.vouch("offers", offer_id, row)
         connection.execute(insert(HOLDS).values(lead_id=lead_id, offer_id=offer_id, rep_id=rep_id))
         connection.execute(UNPLACED.delete().where(UNPLACED.c.lead_id == lead_id))
         room = self.room(rep_id)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
+
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
+from serving.actor import LOCAL
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import Head, forget, head, record, verify
 from serving.ledger.change import changing
+from serving.ledger.decisions import Decision
+from serving.ledger.events import record as tell
+from serving.ledger.offers import Desk
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, LEDGER_CLOCK
+from serving.ledger.vouched import COLUMNS
+from tests.serving.ledger.small import CONFIG, OFFERED, furnish, hours
 
 N = 7
 
@@ -46,6 +55,50 @@ def test_an_audit_that_nobody_touched_is_whole(ledger: Ledger) -> None:
         assert last.number == N
         assert connection.execute(select(func.count()).select_from(AUDIT)).scalar_one() == N
     assert found(ledger, last) is None
+
+
+def decided(ledger: Ledger) -> None:
+    """A committed decision with its offer and what was reported of it; rows 1 and 2 of the audit."""
+    furnish(ledger)
+    row = {
+        "decision_id": "D1", "at": OFFERED, "actor": "local", "route": "recommend_reps", "lead_id": "L2",
+        "rep_id": None, "as_of": OFFERED, "policy": "champion", "rung": "champion", "degraded_reason": None,
+        "model_version": "2", "content_hash": None, "feature_version": "f", "config_fingerprint": "c",
+        "inputs_hash": "i", "book_seq": 1, "candidates": 3, "refused": "{}",
+    }  # fmt: skip
+    with changing(ledger, hours(1)) as change:
+        made = Desk(change, "UTC").offer("L2", "R2", decision_id="D1", policy="champion", propensity=0.1 + 0.2)
+        Decision(row, {"items": [], "vectors": {}}).commit(change)
+        record(change, "local", "offer", "D1", {})
+    with changing(ledger, hours(2)) as change:
+        happened = {"event_id": "e1", "offer_id": made, "kind": "rejected", "at": hours(2), "reason": "other"}
+        tell(change, CONFIG, [happened], LOCAL)
+        record(change, "local", "record", made, {})
+
+
+def test_a_row_that_the_audit_vouches_for_is_held_to_it(ledger: Ledger) -> None:
+    decided(ledger)
+    with ledger.reading() as connection:
+        counted: Counter[str] = Counter()
+        assert verify(connection, counted=counted) is None
+    assert {name: n for name, n in counted.items() if n} == dict.fromkeys(COLUMNS, 1)
+    for number, table, statement in (
+        (1, "offers", "UPDATE offers SET rep_id = 'R3' WHERE decision_id = 'D1'"),
+        (1, "offers", "DELETE FROM offers WHERE decision_id = 'D1'"),
+        (1, "decisions", "UPDATE decisions SET policy = 'explore'"),
+        (1, "decisions", "UPDATE decisions SET model_version = '3'"),
+        (1, "decision_details", "DELETE FROM decision_details"),
+        (2, "events", "UPDATE events SET kind = 'accepted'"),
+        (2, "events", "UPDATE events SET body = '{}'"),
+    ):
+        with suppress(InterruptedError), ledger.writing() as connection:
+            connection.execute(text(statement))
+            tampered = verify(connection)
+            assert tampered is not None, statement
+            assert tampered.number == number
+            assert f" of {table}, for which it vouches, " in tampered.why
+            raise InterruptedError  # and takes it back
+    assert found(ledger) is None
 
 
 def test_a_change_that_is_taken_back_leaves_no_row(ledger: Ledger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -202,10 +203,25 @@ def test_an_event_that_is_told_again_after_its_words_were_emptied_is_a_duplicate
 def test_the_audit_s_chain_stays_whole_and_names_a_pseudonym(doors: Doors) -> None:
     doors.forget(WHO, LOCAL)
     with doors.ledger.reading() as connection:
-        assert audit.verify(connection) is None
+        counted: Counter[str] = Counter()
+        assert audit.verify(connection, counted=counted) is None
+        assert counted["erased"] == 1  # what explained the decision on its lead
+        assert {one: counted[one] for one in ("decision_details", "events")} == {"decision_details": 2, "events": 6}
         subjects = [r.subject for r in connection.execute(select(audit.AUDIT)) if r.action == "erase"]
     assert len(subjects) == 1
     assert subjects[0].startswith(NAMELESS)
+
+
+def test_what_was_erased_and_comes_back_is_told(doors: Doors) -> None:
+    with doors.ledger.reading() as connection:
+        kept = connection.execute(select(DECISION_DETAILS)).mappings().all()
+    doors.forget(WHO, LOCAL)
+    with doors.ledger.writing() as connection:
+        connection.execute(DECISION_DETAILS.delete())
+        connection.execute(insert(DECISION_DETAILS), [dict(row) for row in kept])
+        tampered = audit.verify(connection)
+    assert tampered is not None
+    assert "D-F1 of decision_details, for which it vouches, is there, and was erased" in tampered.why
 
 
 def test_a_contact_is_forgotten_once_however_often_it_is_asked(doors: Doors) -> None:
