@@ -279,6 +279,7 @@ def _words() -> dict[Any, str]:
         c.Span: "a duration: `3d`, `36h`, or working hours `16wh`",
         c.Elapsed: "a duration: `90d`, `36h`",
         config_policy.Part: "0 to 1, not 1 itself",
+        config_policy.AllOrShare: "`true`, `false` or 0 to 1",
     }
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from features.config_values import Flag, Number, Section, Share, Text
 
 Part = Annotated[Number, Field(ge=0, lt=1)]
+
+
+def _all_or_share(value: object) -> float:
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, int | float) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError(f"{value!r} is neither true nor false, nor a share from 0 to 1")
+
+
+AllOrShare = Annotated[Share, BeforeValidator(_all_or_share)]
 
 
 class Explore(Section):
@@ -29,10 +40,5 @@ class Policy(Section):
     holdout: Part = 0.0
     salt: Text = "callsheet"
     explore: Explore = Explore()
-    shadow: Flag | Share = False
+    shadow: AllOrShare = 0.0
     pilot: Flag = False
-
-    @property
-    def shadow_share(self) -> float:
-        """Of the committed decisions on a lead, in how many the challenger looks on."""
-        return float(self.shadow)

@@ -129,10 +129,15 @@ class Recommender:
         return replace(ranking, order=order, best=best)
 
     def again(self, ranking: Ranking) -> Ranking:
-        """The same candidates as of the same instant, ranked by what answers here; those who were lost stay so."""
+        """The same candidates as of the same instant, ranked by what answers here; those who were lost stay so.
+
+        Cost: of the model alone where its categories have the codes of the ranking's features; else these anew
+        """
         standing, engine = self._served
         lead, rep = (codes[ranking.rows] for codes in ranking.pairs)
-        order = self._order(standing, engine, lead, rep, np.full(len(lead), ranking.now, np.int64))
+        known = ranking.order.matrix
+        made = known if known is not None and known.vocabulary == engine.vocabulary else None
+        order = self._order(standing, engine, lead, rep, np.full(len(lead), ranking.now, np.int64), made=made)
         best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
         best = best[ranking.refused[ranking.rows[best]] == 0]
         return replace(ranking, order=order, best=best, standing=standing)
@@ -287,11 +292,12 @@ class Recommender:
 
     def _order(
         self, standing: Standing, engine: Engine, lead: np.ndarray, rep: np.ndarray, t: np.ndarray, *,
-        sheet: bool = False,
+        sheet: bool = False, made: Matrix | None = None,
     ) -> Order:  # fmt: skip
         """Scores by the best rung that answers: the model, else the rules, else the hash of the ids alone.
 
         sheet  many leads: those of held-out accounts stay on the rules here; a single lead is the policy's affair
+        made   the pairs' features, where they are known
         """
         reason = standing.reason
         product = standing.product
@@ -299,7 +305,7 @@ class Recommender:
             none = np.empty(0)
             return Order(none, none, none, none, standing.rung, reason)
         try:
-            matrix = engine.matrix_of(lead, rep, t)
+            matrix = made if made is not None else engine.matrix_of(lead, rep, t)
         except Exception as error:
             log.exception("Features could not be made")
             score = rendezvous(self.book.lead_ids[lead], self.book.rep_ids[rep])

@@ -70,7 +70,7 @@ class Shadow:
 
         Whether it is drawn, its id alone decides.
         """
-        if not drawn("shadow", decision.decision_id, self.policy.shadow_share):
+        if not drawn("shadow", decision.decision_id, self.policy.shadow):
             return
         contender = decision.recommender.contender
         if contender is None or contender.product is None:

@@ -52,7 +52,7 @@ def follow(settings: Settings) -> Live:
 
 def decider(live: Live) -> Decider:
     """What decides from what is known of the ledger at each moment, and who looks on."""
-    shadow = Shadow(live.ledger, live.config.policy).start() if live.config.policy.shadow_share else None
+    shadow = Shadow(live.ledger, live.config.policy).start() if live.config.policy.shadow else None
     return Decider(live.ledger, live.config, lambda: live.recommender, shadow=shadow)
 
 

@@ -229,9 +229,7 @@ def _challenge(home: Path, db: str | None, settings: Config, version: str | None
     with closing(Ledger.open(db, home)) as ledger:
         named = challenge(home, ledger, settings, version=version, reason=reason)
     policy = settings.policy
-    looks = (
-        f"it looks on in {policy.shadow_share:.0%} of the committed decisions on a lead" if policy.shadow_share else ""
-    )
+    looks = f"it looks on in {policy.shadow:.0%} of the committed decisions on a lead" if policy.shadow else ""
     decides = "it decides for pilot reps" if policy.pilot else ""
     does = " and ".join(filter(None, (looks, decides))) or "policy.shadow and policy.pilot are off, so it does nothing"
     assert named.model is not None

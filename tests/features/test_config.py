@@ -125,12 +125,19 @@ REFUSED = [
     (SMALL + "labels: {won: {within: 8wh}}", "labels.won.within", "elapsed time"),
     (SMALL + "labels: {converted: {forecast_weight: 10}}", "labels.converted.forecast_weight", "less than or"),
     (SMALL + "value: {convert: 0}", "value", "all 0"),
+    (SMALL + "policy: {shadow: maybe}", "policy.shadow", "nor a share from 0 to 1"),
+    (SMALL + "policy: {shadow: 2}", "policy.shadow", "nor a share from 0 to 1"),
     (SMALL + "behaviour_share: -1", "behaviour_share", "greater than or equal to 0"),
     (SMALL + "history: {assume_constant: [accounts.owner]}", "history.assume_constant[0]", "accounts.owner_rep_id?"),
     ("markets: {a: {countries: [NO]}}\nmarkets: {}", None, "stands twice, in lines 1 and 2"),
     ("- a", None, "keys and values"),
     ("markets: [", None, "line 1"),
 ]  # fmt: skip
+
+
+def test_a_challenger_looks_on_at_all_at_some_or_at_nothing() -> None:
+    said = [read_config(SMALL + f"policy: {{shadow: {text}}}").policy.shadow for text in ("true", "false", "0.25")]
+    assert said == [1, 0, 0.25]
 
 
 def test_a_grade_limits_besides_the_role() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from features.catalogue import FEATURE_VERSION
+from features.matrix import Vocabulary
 from models.product import Product
 from serving.ledger.challengers import Challenger
 from serving.ledger.releases import Released
@@ -17,6 +18,12 @@ def contrary(product: Product) -> Product:
     """The same model with its heads turned round: what it ranked first comes last."""
     heads = {name: replace(h, slopes=tuple(-s for s in h.slopes)) for name, h in product.heads.items()}
     return replace(product, heads=heads)
+
+
+def recoded(product: Product) -> Product:
+    """A model whose categories have other codes: the same trees, which so read other reps and regions in them."""
+    values = {name: tuple(reversed(words)) for name, words in product.vocabulary.values.items()}
+    return replace(product, contract=replace(product.contract, vocabulary=Vocabulary(values)))
 
 
 def failing(product: Product) -> Product:

@@ -26,7 +26,7 @@ from serving.ledger.tables import DECISION_DETAILS, SHADOWS
 from serving.present_shadow import shadow_rows
 from serving.recommend import Recommender
 from serving.shadow import WAITING, Shadow
-from tests.serving.challengers import contender, contrary, failing, released
+from tests.serving.challengers import contender, contrary, failing, recoded, released
 from tests.serving.conftest import Crm
 from tests.serving.standing_ledger import Stand
 
@@ -150,6 +150,11 @@ def test_beside_the_rules_more_than_it_can_and_a_share(crm: Crm, tmp_path: Any) 
     assert set(rows) == {answer["decision_id"] for answer in answers[:WAITING]}
     assert {row.p_accept_serving for row in rows.values()} == {None}
     assert all(row.p_accept is not None for row in rows.values())
+    # Nobody is taken who could not be any more by the time of the commit.
+    beside, ranking = watching.recommender.beside, watching.recommender.rank_reps(next(watching.leads))
+    assert beside is not None
+    first, second, *_ = beside.again(ranking).best_ids
+    assert beside.again(ranking.without({first: "capacity_full"})).best_ids[0] == second
     half = Watching(ledger, crm, crm.products[0], shadow=0.5)
     half.leads, half.stand = watching.leads, watching.stand
     half.commit(12)
@@ -162,3 +167,16 @@ def test_beside_the_rules_more_than_it_can_and_a_share(crm: Crm, tmp_path: Any) 
     watching.shadow.once()
     assert late["decision_id"] not in watching.rows()
     ledger.close()
+
+
+@pytest.mark.parametrize("make", [contrary, recoded])
+def test_the_same_candidates_again_are_scored_as_if_it_had_been_asked_itself(crm: Crm, make: Any) -> None:
+    champion = Standing(crm.products[1], "champion", "2", None)
+    recommender = Recommender(crm.book, crm.config, champion, contender=contender(crm, make(crm.products[1])))
+    beside = recommender.beside
+    assert beside is not None
+    for code in recommender.open_leads[:20]:
+        lead_id = str(crm.book.lead_ids[code])
+        again, own = beside.again(recommender.rank_reps(lead_id)), beside.rank_reps(lead_id)
+        np.testing.assert_array_equal(again.order.score, own.order.score)
+        assert again.best_ids == own.best_ids
