@@ -18,7 +18,6 @@ from serving.ledger.crm import CRM
 from serving.ledger.database import Ledger
 from serving.ledger.tables import JOURNAL, LEDGER_CLOCK
 from serving.ledger.types import read_instant, write_instant
-from serving.ledger.vouched import hash_of
 
 Row = Mapping[str, Any]
 #: The values of a row's key columns, in the order of the contract.
@@ -55,9 +54,9 @@ class Change:
         for start in range(0, len(rows), BATCH):
             self.connection.execute(put, [dict(row) for row in rows[start : start + BATCH]])
 
-    def vouch(self, table: str, key: str, row: Row | None) -> None:
-        """Have the audit say what a row was when it was written; None: that an erasure took it out."""
-        self.written.setdefault(table, {})[key] = None if row is None else hash_of(table, row)
+    def vouch(self, table: str, key: str, hashed: str | None) -> None:
+        """Have the audit say what a row was when it was written, by its hash; None: that an erasure took it out."""
+        self.written.setdefault(table, {})[key] = hashed
 
     def touch(self, table: str, key: Key | None, *, gone: bool = False) -> None:
         """Say that a row of a CRM table is another one now; key None: all of the table is."""

@@ -23,6 +23,7 @@ from serving.ledger.crm import OFFERS
 from serving.ledger.details import pack, unpack
 from serving.ledger.shadows import shadow_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
+from serving.ledger.vouched import hash_of
 from serving.ranking import Ranking
 from serving.reasons import Facts
 
@@ -54,13 +55,19 @@ class Decision:
     def commit(self, change: Change) -> None:
         """Write it in the change that makes its offers, for the audit to vouch for."""
         self.write(change.connection)
-        change.vouch("decisions", self.decision_id, self.row)
-        change.vouch("decision_details", self.decision_id, {"decision_id": self.decision_id, "body": self.body})
+        for table, hashed in self.hashes.items():
+            change.vouch(table, self.decision_id, hashed)
 
     @cached_property
     def body(self) -> bytes:
         """The detail as it is kept."""
         return pack(self.detail)
+
+    @cached_property
+    def hashes(self) -> Mapping[str, str]:
+        """Of its row and of its detail, by table."""
+        detail = {"decision_id": self.decision_id, "body": self.body}
+        return {"decisions": hash_of("decisions", self.row), "decision_details": hash_of("decision_details", detail)}
 
 
 def new_id() -> str:

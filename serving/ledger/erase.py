@@ -36,6 +36,7 @@ from serving.ledger.tables import (
 )
 from serving.ledger.types import Instant
 from serving.ledger.vouched import WRITTEN
+from serving.ledger.vouched import hash_of as hash_of_row
 
 #: What the name begins with that a forgotten contact's remains go by; the rest is drawn, and kept nowhere else.
 NAMELESS: Final = "erased-"
@@ -227,7 +228,8 @@ class _Wipe:
         for row in found:
             body = pack(without(unpack(row.body), leads))
             self._update(DECISION_DETAILS, DECISION_DETAILS.c.decision_id == row.decision_id, body=body)
-            self.change.vouch("decision_details", row.decision_id, {"decision_id": row.decision_id, "body": body})
+            detail = {"decision_id": row.decision_id, "body": body}
+            self.change.vouch(DECISION_DETAILS.name, row.decision_id, hash_of_row(DECISION_DETAILS.name, detail))
 
     def _payloads(self, names: list[str | None], offers: list[str], actor: Actor) -> None:
         """Audit payloads that name the contact, or repeat what reps wrote on its offers."""
@@ -255,7 +257,7 @@ class _Wipe:
             kept = canonical(body | free) if free else row.body
             if free:
                 self._update(EVENTS, EVENTS.c.event_id == row.event_id, body=kept)
-            self.change.vouch("events", row.event_id, {**row._mapping, "body": kept})
+            self.change.vouch("events", row.event_id, hash_of_row("events", {**row._mapping, "body": kept}))
         self._update(deals, and_(deals.c.opportunity_id.in_(came), deals.c.reason.is_not(None)), reason=None)
 
 

@@ -23,6 +23,7 @@ from serving.ledger.offers import Desk, week_of
 from serving.ledger.questions import ask
 from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.types import write_instant
+from serving.ledger.vouched import hash_of
 from serving.wire.record import OWN
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Docket:
             "actor": actor, "received_at": told.received_at, "seq": self.change.seq, "parked": parked,
         }  # fmt: skip
         self.connection.execute(insert(EVENTS).values(row))
-        self.change.vouch("events", told.event_id, row)
+        self.change.vouch("events", told.event_id, hash_of("events", row))
 
     def _offer(self, offer_id: str) -> dict[str, Any] | None:
         row = self.connection.execute(select(OFFERS).where(OFFERS.c.offer_id == offer_id)).one_or_none()

@@ -17,6 +17,7 @@ from serving.instants import EPOCH
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.tables import HOLDS, UNPLACED
+from serving.ledger.vouched import hash_of
 
 _LEADS, _REPS, _TIME_OFF = CRM["leads"], CRM["reps"], CRM["time_off"]
 #: Answers that keep a place in the rep's week, and the lead from others; none yet is one of them.
@@ -87,7 +88,7 @@ class Desk:
             "decision_id": decision_id, "attempt": float(attempt), "policy": policy, "propensity": propensity,
         }  # fmt: skip
         self.change.upsert("offers", [row])
-        self.change.vouch("offers", offer_id, row)
+        self.change.vouch("offers", offer_id, hash_of("offers", row))
         connection.execute(insert(HOLDS).values(lead_id=lead_id, offer_id=offer_id, rep_id=rep_id))
         connection.execute(UNPLACED.delete().where(UNPLACED.c.lead_id == lead_id))
         room = self.room(rep_id)

@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select
@@ -25,6 +26,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 _TABLES: Final[Mapping[str, Table]] = {t.name: t for t in (DECISIONS, OFFERS, EVENTS, DECISION_DETAILS)}
 #: Under which name a payload of the audit keeps them: table -> key -> hash, null for what an erasure took out.
 WRITTEN: Final = "written"
+#: Tables out of which rows go that are older than the retention says; a row `prune` of the audit names the instant.
+PRUNED: Final = ("decisions", "decision_details")
+GONE: Final = "is gone"
 #: Rows that are asked for at once.
 BATCH: Final = 500
 
@@ -39,19 +43,30 @@ def hash_of(table: str, row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told).encode() + bodies).hexdigest()
 
 
-def recheck(
-    connection: Connection, payloads: Iterable[tuple[int, str]], counted: Counter[str]
-) -> tuple[int, str] | None:
+@dataclass(frozen=True)
+class Said:
+    """A row of the audit with its payload."""
+
+    number: int
+    at: datetime
+    action: str
+    subject: str
+    body: str
+
+
+def recheck(connection: Connection, audit: Iterable[Said], counted: Counter[str]) -> tuple[int, str] | None:
     """The first row that is not what the audit last said of it: the number of the audit's row, and what is wrong.
 
-    payloads  number and body of the audit's rows, in their order
-    counted   gets how many rows were looked at, by table, and how many of them were erased
+    audit    its rows that have their payload still, in their order
+    counted  gets how many rows were looked at, by table, and how many of them were erased
     """
-    wrong: dict[tuple[str, str], tuple[int, str]] = {}
+    wrong: dict[tuple[str, str], tuple[Said, str]] = {}
     seen: set[int] = set()  # of hashes, for there may be millions
-    for told in _batches(payloads):
+    kept_from = datetime.min.replace(tzinfo=UTC)
+    for told, kept in _batches(audit):
+        kept_from = max(kept_from, kept)
         there = {table: _there(connection, table, [key for of, key in told if of == table]) for table in COLUMNS}
-        for (table, key), (number, wanted) in told.items():
+        for (table, key), (row, wanted) in told.items():
             if (one := hash((table, key))) not in seen:
                 seen.add(one)
                 counted[table] += 1
@@ -59,24 +74,33 @@ def recheck(
             found = there[table].get(key)
             wrong.pop((table, key), None)
             if found != wanted:
-                why = "was changed" if found and wanted else "is gone" if wanted else "is there, and was erased"
-                wrong[table, key] = number, f"the row {key} of {table}, for which it vouches, {why}"
-    return min(wrong.values(), default=None)
+                why = "was changed" if found and wanted else GONE if wanted else "is there, and was erased"
+                wrong[table, key] = row, f"the row {key} of {table}, for which it vouches, {why}"
+    found_wrong = [
+        (row.number, why)
+        for (table, _), (row, why) in wrong.items()
+        if not (table in PRUNED and why.endswith(GONE) and row.at < kept_from)
+    ]
+    return min(found_wrong, default=None)
 
 
-def _batches(payloads: Iterable[tuple[int, str]]) -> Iterator[dict[tuple[str, str], tuple[int, str | None]]]:
-    """What is vouched for, by table and key, some rows at a time; of a key that comes again, the last word."""
-    told: dict[tuple[str, str], tuple[int, str | None]] = {}
-    for number, body in payloads:
-        written = json.loads(body).get(WRITTEN)
+def _batches(audit: Iterable[Said]) -> Iterator[tuple[dict[tuple[str, str], tuple[Said, str | None]], datetime]]:
+    """What is vouched for, by table and key, some rows at a time, of a key that comes again the last word; and since
+    when decisions are kept."""
+    told: dict[tuple[str, str], tuple[Said, str | None]] = {}
+    kept_from = datetime.min.replace(tzinfo=UTC)
+    for row in audit:
+        if row.action == "prune":
+            kept_from = max(kept_from, datetime.fromisoformat(row.subject))
+        written = json.loads(row.body).get(WRITTEN)
         if not isinstance(written, dict):
             continue
         for table, hashes in written.items():
-            told.update({(table, key): (number, wanted) for key, wanted in hashes.items()})
+            told.update({(table, key): (row, wanted) for key, wanted in hashes.items()})
         if len(told) >= BATCH:
-            yield told
+            yield told, kept_from
             told = {}
-    yield told
+    yield told, kept_from
 
 
 def _there(connection: Connection, table: str, keys: list[str]) -> dict[str, str]:

@@ -99,6 +99,10 @@ def test_a_row_that_the_audit_vouches_for_is_held_to_it(ledger: Ledger) -> None:
             assert f" of {table}, for which it vouches, " in tampered.why
             raise InterruptedError  # and takes it back
     assert found(ledger) is None
+    with changing(ledger) as change:  # what retention lets go of is not missed
+        change.connection.execute(text("DELETE FROM decision_details"))
+        record(change, "retention", "prune", hours(1.5).isoformat(), {})
+    assert found(ledger) is None
 
 
 def test_a_change_that_is_taken_back_leaves_no_row(ledger: Ledger) -> None:
