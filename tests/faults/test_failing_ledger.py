@@ -6,7 +6,7 @@ import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,8 +40,12 @@ def free_lead(served: Served) -> str:
 
 def workers_of(served: Served) -> set[int]:
     """The processes that answer; beside them may run a model's trial."""
-    children = psutil.Process(served.service.process.pid).children(recursive=True)
-    return {child.pid for child in children if "--worker-id" in child.cmdline()}
+    found = set()
+    for child in psutil.Process(served.service.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that has just died
+            if "--worker-id" in child.cmdline():
+                found.add(child.pid)
+    return found
 
 
 def written(ledger: Ledger) -> list[int]:
