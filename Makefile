@@ -23,8 +23,8 @@ demo: $(STAMP) ## a sample CRM in, ranked leads with reasons out: the whole line
 test: $(STAMP) ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
 
-faults: $(STAMP) ## what `make test` has no time for: kills, damage, races and swaps by the hundred; about 10 minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rP -m faults tests/faults
+faults: $(STAMP) ## what `make test` has no time for: kills, damage, floods, races and swaps by the hundred; half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -n 2 --dist loadfile -m faults tests/faults
 
 check: $(STAMP) ## format, lint, types, imports between the rooms, generated docs
 	$(BIN)/ruff format --check .
