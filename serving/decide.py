@@ -17,7 +17,7 @@ from features.config import Config
 from features.eligibility import passes
 from features.errors import CallsheetError
 from features.schema import TABLES
-from serving import pilot
+from serving import deadline, pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
 from serving.inline import AlreadyStored
@@ -213,6 +213,7 @@ class Decider:
                 return before
         lost: dict[str, str] = {}
         for _ in range(TRIES):
+            deadline.check()
             asked = rank(self.now())
             decision_id = new_id()
             decided = asked.mixed(lost, decision_id)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from features.errors import CallsheetError
-from serving import body, logs, metrics, traces
+from serving import body, deadline, logs, metrics, traces
 from serving.actor import NOBODY, Actor
 from serving.credentials import Credentials, Open
 from serving.crowd import Crowd, Quota
+from serving.deadline import Deadline
 from serving.ledger.idempotency import HEADER, key_of
 from serving.refusal import CODES, INTERNAL, MESSAGES, Forbidden, Turned, envelope
 from serving.routes import Route, route_of
@@ -44,6 +46,7 @@ class Passed:
 
     shaped    the answer has its final shape, a refusal too
     turn      its place among what this worker computes at once
+    deadline  when the answer must be there; left: the caller went before it was
     route     the path as the list of routes has it; other for what is none
     rung      what ranked, none where nothing did, and under which policy; code: with what it was refused
     replayed  it is the one that an earlier request with this idempotency key got
@@ -60,10 +63,15 @@ class Passed:
     rung: str = "none"
     policy: str | None = None
     code: str | None = None
+    deadline: Deadline = field(default_factory=Deadline)
+    left: bool = False
 
-    def working(self) -> AbstractContextManager[None]:
-        """Held while the answer is computed, in the thread that computes it."""
-        return self.turn or nullcontext()
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Held while the answer is computed, in the thread that computes it. Raises Overloaded, DeadlinePassed."""
+        with self.turn or nullcontext():
+            deadline.check()
+            yield
 
 
 #: The request that is being answered, for code that BentoML does not hand it to.
@@ -110,6 +118,7 @@ class Edge:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         passed = Passed(uuid.uuid4().hex)
         PASSED.set(passed)
+        deadline.CURRENT.set(passed.deadline)
         out = _Shaped(send, passed)
         began = time.perf_counter()
         with nullcontext() if _probe(scope) else traces.request(scope["headers"]):
@@ -157,20 +166,27 @@ class Edge:
         passed = out.passed
         if (key := headers.get(HEADER.lower().encode())) is not None:
             passed.idempotency_key = key_of(str(_text(key)))
+        if (seconds := headers.get(deadline.HEADER.lower().encode())) is not None:
+            passed.deadline.told(str(_text(seconds)))
         if route.ask is not None:
             body.accepts(headers)
             passed.ask = body.checked(route.ask, await body.read(headers, receive, self.crowd))
         if not route.queued:
             await self._hand_on(scope, receive, out)
             return
-        waits = time.perf_counter()
-        turns = self.writes if route.writes(passed.ask) else self.turns
-        passed.turn = await turns.take(passed.actor.name)
-        metrics.WAITS.observe(time.perf_counter() - waits)
+        leaves = asyncio.create_task(_leaves(receive, out))
         try:
+            waits = time.perf_counter()
+            turns = self.writes if route.writes(passed.ask) else self.turns
+            passed.turn = await turns.take(passed.actor.name, passed.deadline.left)
+            metrics.WAITS.observe(time.perf_counter() - waits)
             await self._hand_on(scope, receive, out)
         finally:
-            passed.turn.give_up()
+            leaves.cancel()
+            # Work that was answered for, as by BentoML's own deadline, ends without a trace.
+            passed.deadline.end()
+            if passed.turn is not None:
+                passed.turn.give_up()
 
     async def _hand_on(self, scope: Scope, receive: Receive, out: _Shaped) -> None:
         scope["callsheet"] = out.passed
@@ -210,7 +226,7 @@ class _Shaped:
         if self._withheld is None:
             return
         status = self._withheld["status"]
-        # BentoML says 504 of its own deadline; to a caller that is the service being too busy.
+        # BentoML says 504 of its own deadline; to a caller it is as ours.
         shown = 503 if status == 504 else status
         code = CODES.get(status, "internal" if status >= 500 else "refused")
         error = Turned(shown, code, MESSAGES.get(status, INTERNAL if status >= 500 else "The request was refused."))
@@ -220,9 +236,17 @@ class _Shaped:
         await self({"type": "http.response.body", "body": response.body})
 
 
+async def _leaves(receive: Receive, out: _Shaped) -> None:
+    """Watch a request whose body is read: when its caller leaves before the answer, its work ends."""
+    if (await receive())["type"] == "http.disconnect" and not out.started:
+        out.passed.left = True
+        out.passed.deadline.end()
+
+
 def _tell(out: _Shaped, method: str, seconds: float) -> None:
     """Count the request, write its line and end its span; a probe that is well is not worth a line, and has no span."""
-    passed, status = out.passed, out.status or 499  # as nginx has it: the caller left before the answer
+    passed = out.passed
+    status = 499 if passed.left else out.status or 499  # as nginx has it: the caller left before the answer
     metrics.REQUESTS.labels(passed.route, passed.rung, str(status)).observe(seconds)
     if passed.code is not None:
         metrics.TURNED_AWAY.labels(passed.code).inc()

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from serving.routes import EVERYWHERE, ROUTES, WITH_BODY, WITH_CREDENTIAL, Route
+from serving.deadline import GIVEN, HEADER, SECONDS
+from serving.routes import EVERYWHERE, IN_TURN, ROUTES, WITH_BODY, WITH_CREDENTIAL, Route
 from serving.wire.base import ErrorAnswer
 
 REFERENCE = "#/components/schemas/{model}"
@@ -30,6 +31,14 @@ KEY: dict[str, Any] = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "description": "A new random one for each write, the same for its retry, which gets the first answer again. "
     "A commit must carry one.",
+}  # fmt: skip
+
+#: What bounds the work of an answer.
+WAIT: dict[str, Any] = {
+    "name": HEADER, "in": "header", "required": False,
+    "schema": {"type": "string", "pattern": f"^{GIVEN.pattern}$"},
+    "description": f"For how many seconds the caller waits, {SECONDS:.0f} at most. Then the work ends, and nothing is "
+    "written that was not answered.",
 }  # fmt: skip
 
 MEANINGS = {
@@ -84,7 +93,7 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
     if schema is None:
         schema = {"type": "object"} if route.media == "application/json" else {"type": "string"}
     statuses = {*EVERYWHERE, *(WITH_BODY if route.ask else ()), *(WITH_CREDENTIAL if route.scope else ())}
-    statuses |= {status for status, _ in route.errors}
+    statuses |= {status for status, _ in route.errors} | (set(IN_TURN) if route.queued else set())
     ok: dict[str, Any] = {
         "description": MEANINGS[200],
         "headers": {"x-request-id": {"schema": {"type": "string"}}},
@@ -101,11 +110,13 @@ def _operation(route: Route, reference: Any) -> dict[str, Any]:
     }
     if any(code.startswith("idempotency") for _, codes in route.errors for code in codes):
         operation.setdefault("parameters", []).append(KEY)
+    if route.queued:
+        operation.setdefault("parameters", []).append(WAIT)
     if route.scope:
         operation["security"] = [{"bearer": []}, {}]  # none while the ledger has no key, on the same machine
     if "{" in route.path:
         name = route.path.partition("{")[2].strip("}")
-        operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": PATH_ID}]
+        operation.setdefault("parameters", []).append({"name": name, "in": "path", "required": True, "schema": PATH_ID})
     if route.query:
         operation["parameters"] = [*operation.get("parameters", ()), *_query(route)]
     if route.ask:
@@ -148,6 +159,7 @@ def _codes() -> dict[int, tuple[str, ...]]:
     found: dict[int, list[str]] = {}
     listed = [
         *EVERYWHERE.items(),
+        *IN_TURN.items(),
         *WITH_BODY.items(),
         *WITH_CREDENTIAL.items(),
         *(e for r in ROUTES.values() for e in r.errors),

@@ -15,7 +15,7 @@ from features.asof import NEVER
 from features.eligibility import RULES, passes
 from features.errors import InputError
 from models.assignment import greedy
-from serving import traces
+from serving import deadline, traces
 from serving.actor import Actor
 from serving.decide import Decider
 from serving.decided import Decided, replayed
@@ -30,8 +30,8 @@ from serving.ranking import Order
 from serving.reasons import facts_of
 from serving.recommend import Answer, Recommender
 
-#: Pairs that are judged at once: bounds the memory.
-CHUNK: Final = 50_000
+#: Pairs that are judged at once: bounds the memory, and the time until the deadline is looked at again.
+CHUNK: Final = 10_000
 FULL: Final = RULES.index("capacity_full") + 1
 #: More places than there are leads.
 NO_LIMIT: Final = 1_000_000
@@ -145,6 +145,7 @@ def made(
     order = recommender.judge(leads[:0], reps[:0], now)[1](np.empty(0, np.int64))
     step = max(1, CHUNK // max(len(reps), 1))
     for start in range(0, len(leads), step):
+        deadline.check()
         part = leads[start : start + step]
         lead, rep = np.repeat(part, len(reps)), np.tile(reps, len(part))
         refused, ordered = recommender.judge(lead, rep, now)
@@ -161,6 +162,7 @@ def made(
         if len(rows):
             order = ordered(rows)
             parts.append(Pairs(lead[rows], rep[rows], order.score, order.p_accept, order.p_convert, order.value))
+    deadline.check()
     pairs = _joined(parts)
     room = _room(recommender, reps, t)
     chosen = greedy(pairs.lead, pairs.rep, pairs.priority(), room)
@@ -238,6 +240,7 @@ def _committed(
     because = dict(found.because)
     offered = []
     for line in answer["assignments"]:
+        deadline.check()
         lead_id, rep_id = line["lead_id"], line["rep_id"]
         rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
         if rule is None:

@@ -21,7 +21,7 @@ from features.matrix import Matrix
 from models.product import Product
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
-from serving import traces
+from serving import deadline, traces
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
@@ -155,7 +155,7 @@ class Recommender:
 
     def with_inline(self, lead: Mapping[str, Any]) -> tuple[Recommender, dict[str, dict[str, Any]]]:
         """A recommender that knows a lead which is not stored, and the rows that it brings, by table."""
-        with self._one_at_a_time, traces.step("inline"):
+        with deadline.held(self._one_at_a_time), traces.step("inline"):
             # One instant for all of it: the book's, which is the later of now and the lead's creation.
             book, rows = book_with(self.book, self.config, lead, self.now)
         return Recommender(book, self.config, self.standing, seq=self.seq, contender=self.contender), rows
@@ -189,11 +189,15 @@ class Recommender:
         numbers = np.full((4, len(lead)), np.nan)
         rows = np.flatnonzero(refused == 0)
         reason = standing.reason
-        if len(rows) and standing.product is not None:
-            order = self._by_model(
-                standing.product, standing, engine.matrix_of(lead[rows], rep[rows], t[rows]), lead[rows], t[rows]
-            )
-            numbers[:, rows] = order.score, order.p_accept, order.p_convert, order.value
+        product = standing.product
+        for start in range(0, len(rows), SCORED):
+            if product is None:
+                break
+            deadline.check()
+            part = rows[start : start + SCORED]
+            matrix = engine.matrix_of(lead[part], rep[part], t[part])
+            order = self._by_model(product, standing, matrix, lead[part], t[part])
+            numbers[:, part] = order.score, order.p_accept, order.p_convert, order.value
         items = [
             {
                 "lead_id": str(lead_ids[i]), "rep_id": str(rep_ids[i]), "as_of": iso(int(t[i])),
@@ -256,6 +260,7 @@ class Recommender:
         now: int,
     ) -> list[Answer]:  # fmt: skip
         """Lines of an answer for (m,) places in an order, in that order; pairs: the codes of their leads and reps."""
+        deadline.check()
         said = reasons_of(self.book, self.config, order, best, pairs, now) if reasons else [[] for _ in best]
         ids = self.book.rep_ids[pairs[1]] if ranked == "rep_id" else self.book.lead_ids[pairs[0]]
         return [
@@ -299,6 +304,7 @@ class Recommender:
         sheet  many leads: those of held-out accounts stay on the rules here; a single lead is the policy's affair
         made   the pairs' features, where they are known
         """
+        deadline.check()
         reason = standing.reason
         product = standing.product
         if not len(lead):
@@ -310,6 +316,7 @@ class Recommender:
             log.exception("Features could not be made")
             score = rendezvous(self.book.lead_ids[lead], self.book.rep_ids[rep])
             return _by_rule(score, HASH, f"features could not be made: {type(error).__name__}")
+        deadline.check()
         own = objects(self.book, lead) | (self._held_out(lead, t) if sheet else False)
         if product is not None and not own.all():
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,14 +14,14 @@ from features.errors import CallsheetError
 #: What a status means when BentoML, not we, said no.
 CODES: Final = {
     400: "input_invalid", 404: "route_unknown", 405: "method_not_allowed", 415: "content_type", 429: "too_many",
-    503: "not_ready", 504: "timeout",
+    503: "not_ready", 504: "deadline",
 }  # fmt: skip
 MESSAGES: Final = {
     400: "The request could not be read.",
     404: "There is no such route; /docs.json lists them.",
     429: "Too many requests at once; try again in a moment.",
     503: "The service is not ready.",
-    504: "The answer took too long.",
+    504: "The answer took too long; a retry with the same Idempotency-Key tells whether anything was written.",
 }
 INTERNAL: Final = "Something broke here; it is a fault of ours. The request id finds it in the log."
 
@@ -81,7 +82,8 @@ def envelope(error: CallsheetError, request_id: str | None = None) -> Response:
     headers = {"x-request-id": request_id} if request_id else {}
     headers |= getattr(error, "headers", {})
     if error.status in (429, 503):
-        headers.setdefault("retry-after", "1")
+        # Not the same moment for all, or they all come back at once.
+        headers.setdefault("retry-after", str(random.randint(1, 3)))
     if error.status in (408, 413):
         headers["connection"] = "close"  # what is left of the body is not read
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")

@@ -133,7 +133,7 @@ EVERYWHERE: Final[dict[int, tuple[str, ...]]] = {
     405: ("method_not_allowed",),
     431: ("headers_too_large",),
     500: ("internal",),
-    503: ("timeout",),
+    503: ("deadline",),
 }
 WITH_CREDENTIAL: Final[dict[int, tuple[str, ...]]] = {
     401: ("unauthorized",),
@@ -141,6 +141,7 @@ WITH_CREDENTIAL: Final[dict[int, tuple[str, ...]]] = {
     429: ("too_many", "quota_exceeded"),
     503: ("credentials_unavailable", "overloaded"),
 }
+IN_TURN: Final[dict[int, tuple[str, ...]]] = {400: ("input_invalid",)}
 WITH_BODY: Final[dict[int, tuple[str, ...]]] = {
     400: ("json_invalid", "input_invalid", "body_incomplete", "idempotency_key_invalid"),
     408: ("body_timeout",),

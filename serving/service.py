@@ -24,6 +24,7 @@ from serving.body import checked_query
 from serving.card import card_of
 from serving.credentials import Keys
 from serving.crowd import Quota
+from serving.deadline import SECONDS
 from serving.decided import Decided
 from serving.doors import Doors
 from serving.due import lines
@@ -56,8 +57,8 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 
-#: Seconds after which a request is given up; the routes take milliseconds.
-TIMEOUT = 30
+#: Seconds after which BentoML gives a request up whose work has not ended at its own deadline.
+TIMEOUT = SECONDS + 5
 
 
 class CommitUnavailable(CallsheetError):

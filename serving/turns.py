@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import math
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
@@ -33,8 +33,6 @@ class Overloaded(CallsheetError):
 
     def __init__(self) -> None:
         super().__init__("More is asked than can be answered now, and nothing was done; try again after a moment.")
-        # Not the same moment for all, or they all come back at once.
-        self.headers = {"retry-after": str(random.randint(1, 3))}
 
 
 class Turn:
@@ -95,29 +93,31 @@ class Turns:
         """How many wait."""
         return sum(len(line) for line in self._lines.values())
 
-    async def take(self, who: str) -> Turn:
+    async def take(self, who: str, seconds: float = math.inf) -> Turn:
         """A turn, as soon as there is one; callers take theirs in rotation, however many requests each has waiting.
 
         Where all places to wait are taken, one who has fewer waiting takes the last place of who has most.
-        Raises Overloaded
+
+        seconds   how long to wait at most, where that is less than everybody waits
+        Raises    Overloaded
         """
         loop = asyncio.get_running_loop()
         if self._free(who):
             self._at_work[who] += 1
         else:
-            await self._wait(who, loop.create_future())
+            await self._wait(who, loop.create_future(), min(seconds, self._seconds))
         return Turn(lambda: _call(loop, lambda: self._over(who)))
 
     def _free(self, who: str) -> bool:
         """Whether there is a turn for this caller."""
         return self.running < self._most_running and self._at_work[who] < self._each
 
-    async def _wait(self, who: str, place: asyncio.Future[None]) -> None:
+    async def _wait(self, who: str, place: asyncio.Future[None], seconds: float) -> None:
         self._make_room(who)
         line = self._lines.setdefault(who, deque())
         line.append(place)
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 await place
         except BaseException as error:
             if place in line:

@@ -91,7 +91,7 @@ def changing(ledger: Ledger, at: datetime | None = None) -> Iterator[Change]:
     """
     with ledger.writing() as connection:
         counted = update(LEDGER_CLOCK).values(seq=LEDGER_CLOCK.c.seq + 1).returning(LEDGER_CLOCK.c.seq)
-        change = Change(connection, connection.execute(counted).scalar_one(), at or datetime.now(UTC))
+        change = Change(connection, ledger.alone(connection, counted).scalar_one(), at or datetime.now(UTC))
         yield change
         if change.touched:
             seen = dict.fromkeys(change.touched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,12 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from features.errors import CallsheetError, UsageError
 from features.sql import sqlite_module
-from serving import traces
+from serving import deadline, traces
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Ledger:
             # A transaction that reads first and writes later cannot wait for its lock, so a writer takes it at once.
             options = connection.get_execution_options()
             if "seconds" in options:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(options['seconds'] * 1000)}")
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_ms(options['seconds'])}")
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
             finally:
@@ -146,18 +147,36 @@ class Ledger:
                 yield connection
 
     @contextmanager
-    def writing(self, *, seconds: float = BUSY_SECONDS) -> Iterator[Connection]:
-        """A transaction that commits at the end of the block, or not at all when it raises. Raises LedgerError.
+    def writing(self, *, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block, or not at all when it raises.
 
-        seconds   how long to wait for another writer at most
+        seconds   how long to wait for another writer at most, BUSY_SECONDS unless told, and never past the deadline
+        Raises    LedgerError; DeadlinePassed when the deadline is over before the commit begins: nothing is written
         """
-        told = {} if seconds == BUSY_SECONDS else {"seconds": seconds}
+        deadline.check()
+        wait = min(BUSY_SECONDS if seconds is None else seconds, deadline.left())
+        told = {} if wait == BUSY_SECONDS else {"seconds": wait}
         with traces.step("transaction"), _reported(), self.engine.connect() as connection:
             writer = connection.execution_options(writes=True, **told)
             with writer.begin():
                 if told and self.journal is None:
-                    writer.exec_driver_sql(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+                    writer.exec_driver_sql(f"SET LOCAL lock_timeout = {_ms(wait)}")
                 yield writer
+                deadline.check()
+
+    def alone(self, connection: Connection, statement: Executable) -> CursorResult[Any]:
+        """Execute what writers wait for each other in, first in `writing`, for as long as a writer waits and no longer.
+
+        On PostgreSQL lock_timeout is of each lock that a statement takes in turn: first the place behind those who
+        wait for the row already, then the row. So there the statement has a limit of its own.
+        """
+        if self.journal is not None:
+            return connection.execute(statement)
+        left = deadline.left()
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_ms(min(BUSY_SECONDS, left))}")
+        done = connection.execute(statement)
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {0 if math.isinf(left) else _ms(deadline.left())}")
+        return done
 
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the schema to its newest revision; of several that start at once, one does it and the rest wait.
@@ -203,6 +222,11 @@ class Ledger:
         self.engine.dispose()
 
 
+def _ms(seconds: float) -> int:
+    """For a limit, of which 0 is none."""
+    return max(1, int(seconds * 1000))
+
+
 def url_in(home: Path) -> str:
     """Where the ledger of a home is, unless --db names another."""
     return f"sqlite:///{home.resolve() / 'ledger.db'}"
@@ -230,6 +254,7 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
+        deadline.check()  # it may be why the database gave up
         said = error.orig if isinstance(error, DBAPIError) else error
         # What follows the first line are details, and repeat the row.
         first = str(said).partition("\n")[0]

@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from features.config import Config
+from serving import deadline
 from serving.actor import Actor
 from serving.ledger.answers import ENDS, KINDS, State, Terms, Told, fold
 from serving.ledger.change import Change
@@ -63,7 +64,10 @@ def record(change: Change, config: Config, events: Sequence[Mapping[str, Any]], 
     """
     docket = Docket(change, config)
     order = sorted(range(len(events)), key=lambda i: _place(events[i]))
-    done = {i: docket.take(events[i], actor) for i in order}
+    done = {}
+    for i in order:
+        deadline.check()
+        done[i] = docket.take(events[i], actor)
     return [done[i] for i in range(len(events))]
 
 

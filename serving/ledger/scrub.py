@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from features.sql import sqlite_module
-from serving.ledger.database import Ledger
+from serving.ledger.database import BUSY_SECONDS, Ledger
 from serving.ledger.erase import GONE
 from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, EVENTS, IDEMPOTENCY, JOURNAL, SHADOWS
 
@@ -58,7 +58,7 @@ def _postgresql(ledger: Ledger) -> bool:
             quote = connection.dialect.identifier_preparer.quote
             for name in REWRITTEN:
                 connection.execute(text(f"VACUUM (FULL) {quote(name)}"))
-            connection.execute(text("SELECT set_config('lock_timeout', '0', false)"))
+            connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{BUSY_SECONDS}s"})
     except DBAPIError as error:
         log.warning("The ledger's tables could not be rewritten: %s", error.orig)
         return False

@@ -249,7 +249,7 @@ def answers(status: int, body: bytes = b"{}") -> Any:
 
 @pytest.mark.parametrize(
     ("inner", "status", "code"),
-    [(500, 500, "internal"), (503, 503, "not_ready"), (504, 503, "timeout"), (400, 400, "input_invalid"),
+    [(500, 500, "internal"), (503, 503, "not_ready"), (504, 503, "deadline"), (400, 400, "input_invalid"),
      (404, 404, "route_unknown"), (429, 429, "too_many"), (418, 418, "refused"), (502, 502, "internal")],
 )  # fmt: skip
 def test_a_refusal_of_the_framework_becomes_an_envelope(inner: int, status: int, code: str) -> None:

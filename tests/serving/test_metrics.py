@@ -14,9 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving import crowd, metrics, turns
 from serving.body import BODY_SECONDS
+from serving.deadline import SECONDS
 from serving.edge import MAX_HEADER_BYTES, MAX_HEADERS
+from serving.ledger.database import BUSY_SECONDS
+from serving.plan import CHUNK
+from serving.recommend import SCORED
 from serving.routes import ROUTES
-from serving.service import TIMEOUT
 from serving.settings import quota
 from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
@@ -140,7 +143,8 @@ def test_the_operations_page_has_the_limits_that_hold() -> None:
         f"| {turns.RUNNING}; {turns.WRITING} |", f"| {turns.WAITING} of each, at most {turns.WAIT_SECONDS:.0f} s |",
         f"| {crowd.OPEN_EACH}; {crowd.OPEN:,} |", f"| {quota({}):.0f}, bursts of {2 * quota({}):.0f} (",
         f"| {MAX_BODY // 10**6} MB, within {BODY_SECONDS:.0f} s,", f"| {crowd.HELD // 10**6} MB |",
-        f"| {MAX_HEADERS}, {MAX_HEADER_BYTES // 1024} KB in all |", f"| {TIMEOUT} s |",
+        f"| {MAX_HEADERS}, {MAX_HEADER_BYTES // 1024} KB in all |", f"| {SECONDS:.0f} s, or",
+        f"every {SCORED:,} pairs of a score, every {CHUNK:,} of a plan", f"longer than {BUSY_SECONDS} s, all its locks",
     ):  # fmt: skip
         assert said in page, said
 

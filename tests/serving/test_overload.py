@@ -18,7 +18,9 @@ import pytest
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from serving import deadline
 from serving.body import checked
+from serving.deadline import DeadlinePassed
 from serving.edge import PASSED, Edge
 from serving.routes import ROUTES
 from serving.turns import FOR_OTHERS, RUNNING, WAITING, WRITING
@@ -124,9 +126,9 @@ def in_process(app: Any) -> httpx.AsyncClient:
 
 
 class Slow:
-    """What the service's methods are to the edge, but slower than their deadline."""
+    """What the service's methods are to the edge, but slower than BentoML's deadline."""
 
-    at_once = most = ended = 0
+    at_once = most = ended = stopped = 0
     lock = threading.Lock()
 
 
@@ -143,10 +145,16 @@ def slow_service() -> Any:
                 with Slow.lock:
                     Slow.at_once += 1
                     Slow.most = max(Slow.most, Slow.at_once)
-                time.sleep(0.5)
-                with Slow.lock:
-                    Slow.at_once -= 1
+                try:
+                    for _ in range(1_000):
+                        time.sleep(0.02)
+                        deadline.check()
                     Slow.ended += 1
+                except DeadlinePassed:
+                    Slow.stopped += 1
+                finally:
+                    with Slow.lock:
+                        Slow.at_once -= 1
             return "done"
 
     return bentoml.Service(
@@ -157,7 +165,10 @@ def slow_service() -> Any:
 
 
 def test_work_that_outlives_its_deadline_still_counts_until_it_ends() -> None:
-    """BentoML answers 504 and forgets the thread, so that the next one starts beside it: here it waits its turn."""
+    """BentoML answers 504 and forgets the thread, so that the next one starts beside it: here it waits its turn.
+
+    And the work ends, for nobody waits for it.
+    """
 
     async def test() -> list[int]:
         app = slow_service().to_asgi()
@@ -174,7 +185,8 @@ def test_work_that_outlives_its_deadline_still_counts_until_it_ends() -> None:
     got = asyncio.run(test())
     assert set(got) == {503}
     assert 0 < Slow.most <= RUNNING
-    assert Slow.at_once == 0
+    assert (Slow.at_once, Slow.ended) == (0, 0)
+    assert Slow.stopped > 0
 
 
 QUESTIONS = {

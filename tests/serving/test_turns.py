@@ -88,7 +88,7 @@ def test_who_finds_every_place_taken_is_turned_away_at_once() -> None:
         await settle()
         with pytest.raises(Overloaded) as refused:
             await turns.take("a")
-        assert int(refused.value.headers["retry-after"]) >= 1
+        assert (refused.value.status, refused.value.code) == (503, "overloaded")
         waits.cancel()
 
     run(test)
