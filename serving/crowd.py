@@ -18,6 +18,8 @@ OPEN: Final = 1_000
 OPEN_EACH: Final = 400
 #: Bytes of bodies that have not come to their end, in all.
 HELD: Final = 64_000_000
+#: Bytes of a body that cost as much as a request without one: what is read and checked grows with them.
+BYTES_EACH: Final = 32_000
 #: Callers whose spending is remembered.
 REMEMBERED: Final = 10_000
 
@@ -94,5 +96,14 @@ class Quota:
                 headers={"retry-after": str(wait)},
             )  # fmt: skip
         self._spent[who.name] = left - 1, now
+        self._forget(most, now)
+
+    def owe(self, who: Actor, size: int) -> None:
+        """Take more tokens for a body of so many bytes that was read: the next request waits until they are back."""
+        if who.name in self._spent:
+            left, at = self._spent[who.name]
+            self._spent[who.name] = left - size / BYTES_EACH, at
+
+    def _forget(self, most: float, now: float) -> None:
         if len(self._spent) > REMEMBERED:  # a bucket that is full again tells as much as none
             self._spent = {k: v for k, v in self._spent.items() if v[0] + (now - v[1]) * self.per_second < most}

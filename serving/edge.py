@@ -166,11 +166,13 @@ class Edge:
         passed = out.passed
         if (key := headers.get(HEADER.lower().encode())) is not None:
             passed.idempotency_key = key_of(str(_text(key)))
-        if (seconds := headers.get(deadline.HEADER.lower().encode())) is not None:
+        if route.queued and (seconds := headers.get(deadline.HEADER.lower().encode())) is not None:
             passed.deadline.told(str(_text(seconds)))
         if route.ask is not None:
             body.accepts(headers)
-            passed.ask = body.checked(route.ask, await body.read(headers, receive, self.crowd))
+            content = await body.read(headers, receive, self.crowd)
+            self.quota.owe(passed.actor, len(content))
+            passed.ask = body.checked(route.ask, content)
         if not route.queued:
             await self._hand_on(scope, receive, out)
             return

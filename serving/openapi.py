@@ -48,7 +48,7 @@ MEANINGS = {
     403: "The credential does not allow it.",
     404: "An id that is not in the data.",
     405: "Another method than this one.",
-    408: "The body came too slowly.",
+    408: "The headers, or the body, came too slowly.",
     409: "It contradicts what is stored; or commits need the ledger, and this service answers from a snapshot.",
     413: "The body is too large.",
     415: "Not JSON in UTF-8.",

@@ -131,9 +131,10 @@ ROUTES: Final[dict[str, Route]] = {
 #: What the edge may answer on any route, and to which kind of route: status -> codes.
 EVERYWHERE: Final[dict[int, tuple[str, ...]]] = {
     405: ("method_not_allowed",),
+    408: ("head_timeout",),
     431: ("headers_too_large",),
     500: ("internal",),
-    503: ("deadline",),
+    503: ("deadline", "overloaded"),
 }
 WITH_CREDENTIAL: Final[dict[int, tuple[str, ...]]] = {
     401: ("unauthorized",),

@@ -22,6 +22,7 @@ from features.errors import CallsheetError
 from serving import logs, metrics, traces
 from serving.body import checked_query
 from serving.card import card_of
+from serving.connections import guard
 from serving.credentials import Keys
 from serving.crowd import Quota
 from serving.deadline import SECONDS
@@ -332,6 +333,7 @@ class EdgedService(Service):  # type: ignore[misc]
         tokens = Tokens(oidc) if oidc else None
         credentials = Keys(Ledger.open(settings.db, settings.home), guarded=guarded(), tokens=tokens)
         credentials.start()
+        guard()
         edge = Edge(super().to_asgi(is_main=is_main), credentials, Quota(quota()))
         Pulse(edge, lambda: getattr(PAGES.state, "service", None)).start()
         return edge

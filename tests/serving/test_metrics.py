@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import crowd, metrics, turns
+from serving import connections, crowd, metrics, turns
 from serving.body import BODY_SECONDS
 from serving.deadline import SECONDS
 from serving.edge import MAX_HEADER_BYTES, MAX_HEADERS
@@ -141,7 +141,10 @@ def test_the_operations_page_has_the_limits_that_hold() -> None:
     page = DASHBOARD.with_name("operations.md").read_text()
     for said in (
         f"| {turns.RUNNING}; {turns.WRITING} |", f"| {turns.WAITING} of each, at most {turns.WAIT_SECONDS:.0f} s |",
-        f"| {crowd.OPEN_EACH}; {crowd.OPEN:,} |", f"| {quota({}):.0f}, bursts of {2 * quota({}):.0f} (",
+        f"| {crowd.OPEN_EACH}; {crowd.OPEN:,} |", f"{crowd.BYTES_EACH // 1000} KB of a body count",
+        f"| {connections.MOST:,}; {connections.RESERVED} fewer than",
+        f"end of its headers | {connections.HEAD_SECONDS:.0f} s |",
+        f"| {quota({}):.0f}, bursts of {2 * quota({}):.0f} (",
         f"| {MAX_BODY // 10**6} MB, within {BODY_SECONDS:.0f} s,", f"| {crowd.HELD // 10**6} MB |",
         f"| {MAX_HEADERS}, {MAX_HEADER_BYTES // 1024} KB in all |", f"| {SECONDS:.0f} s, or",
         f"every {SCORED:,} pairs of a score, every {CHUNK:,} of a plan", f"longer than {BUSY_SECONDS} s, all its locks",

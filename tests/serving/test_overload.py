@@ -16,16 +16,21 @@ import bentoml
 import httpx
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import select
 from starlette.responses import Response
 
 from serving import deadline
 from serving.body import checked
 from serving.deadline import DeadlinePassed
 from serving.edge import PASSED, Edge
+from serving.ledger import Ledger
+from serving.ledger.audit import verify
+from serving.ledger.tables import IDEMPOTENCY
 from serving.routes import ROUTES
 from serving.turns import FOR_OTHERS, RUNNING, WAITING, WRITING
 from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.live.standing import fill
 
 JSON = {"content-type": "application/json"}
 POST = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -61,6 +66,7 @@ def test_two_hundred_half_sent_headers_leave_a_normal_client_its_answer(service:
             line = open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
             line.sendall(b"POST /score HTTP/1.1\r\nhost: localhost\r\nx-long: ")
         assert http.post("/score", json={"pairs": []}).status_code == 200
+        assert b" 408 " in answer(line)  # they are given up
 
 
 @pytest.mark.parametrize("header", [{"x-forwarded-for": "203.0.113.9"}, {"host": "callsheet.example.test"}])
@@ -103,18 +109,30 @@ def test_many_at_once_are_answered_or_told_to_wait_and_probes_are_not_held_up(
 
 
 def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, tmp_path: Path) -> None:
-    """Its body was half there when SIGTERM came."""
+    """A body that was half there when SIGTERM came, and a commit that waited for the ledger."""
     home = make_home(crm, tmp_path / "home")
-    with running(crm.folder, crm.config_path, home) as service:
-        body = b'{"pairs": []}'
-        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as line:
-            line.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body[:5])
-            assert httpx.get(f"{service.url}/livez", timeout=30).status_code == 200  # so the line was taken before it
+    ledger = Ledger.open(None, home)
+    fill(ledger, crm)
+    body, commit = b'{"pairs": []}', b'{"lead_id": "%b", "commit": true}' % crm.book.lead_ids[-1].encode()
+    with running(crm.folder, crm.config_path, home, ledger=True) as service, ExitStack() as open_ones:
+        asking, committing = (
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30)) for _ in range(2)
+        )
+        asking.sendall(POST + b"content-length: %d\r\n\r\n" % len(body) + body[:5])
+        with ledger.writing():
+            head = POST.replace(b"/score", b"/recommend_reps") + b"idempotency-key: k\r\n"
+            committing.sendall(head + b"content-length: %d\r\n\r\n" % len(commit) + commit)
+            assert httpx.get(f"{service.url}/livez", timeout=30).status_code == 200  # so both were taken before it
             service.process.send_signal(signal.SIGTERM)
             time.sleep(1)
-            line.sendall(body[5:])
-            assert answer(line).startswith(b"HTTP/1.1 200")
+        asking.sendall(body[5:])
+        assert answer(asking).startswith(b"HTTP/1.1 200")
+        assert answer(committing).startswith(b"HTTP/1.1 200")
         assert service.process.wait(60) == 0
+    with ledger.reading() as connection:
+        assert connection.execute(select(IDEMPOTENCY.c.key)).scalars().all() == ["k"]
+        assert verify(connection) is None
+    ledger.close()
 
 
 # -- BentoML's own deadline, with the edge before it ------------------------------------------------------------------

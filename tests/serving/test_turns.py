@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.actor import LOCAL, Actor
-from serving.crowd import Crowd, Quota
+from serving.crowd import BYTES_EACH, Crowd, Quota
 from serving.refusal import Turned
 from serving.turns import FOR_OTHERS, Overloaded, Turn, Turns
 
@@ -238,6 +238,19 @@ def test_a_quota_lets_bursts_by_and_then_so_many_a_second() -> None:
         quota.spend(A)
     with pytest.raises(Turned):
         quota.spend(A)
+
+
+def test_a_large_body_costs_what_many_requests_do_and_is_paid_off_before_the_next() -> None:
+    now = 0.0
+    quota = Quota(10, lambda: now)
+    quota.spend(A)
+    quota.owe(A, 20 * BYTES_EACH)
+    with pytest.raises(Turned) as refused:
+        quota.spend(A)
+    assert refused.value.headers["retry-after"] == "1"
+    quota.spend(B)
+    now = 0.3
+    quota.spend(A)
 
 
 def test_whoever_is_on_this_machine_has_no_quota_and_zero_is_none() -> None:
