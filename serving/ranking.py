@@ -36,6 +36,12 @@ class Order:
         return np.lexsort((ids, -self.score, -value))[:k]
 
 
+def ruled(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | None = None) -> Order:
+    """The order of pairs that rules have scored: no probability, no worth."""
+    none = np.full(len(score), np.nan)
+    return Order(score, none, none, none, rung, reason, matrix)
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Candidates of one question, filtered and ranked.

@@ -26,7 +26,7 @@ from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
 from serving.policy import held_out
-from serving.ranking import OBJECTS, Order, Ranking
+from serving.ranking import OBJECTS, Order, Ranking, ruled
 from serving.reasons import Facts, facts_of, reasons_of
 from serving.trial import Contender
 
@@ -124,7 +124,7 @@ class Recommender:
             return ranking
         lead, rep = (codes[ranking.rows] for codes in ranking.pairs)
         rung, score = rank_by_rules(matrix, self._owns(lead, rep, np.full(len(lead), ranking.now, np.int64)))
-        order = _by_rule(score, str(rung[np.argmax(score)]) if len(score) else OWNER_TERRITORY, None, matrix)
+        order = ruled(score, str(rung[np.argmax(score)]) if len(score) else OWNER_TERRITORY, None, matrix)
         best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
         return replace(ranking, order=order, best=best)
 
@@ -315,7 +315,7 @@ class Recommender:
         except Exception as error:
             log.exception("Features could not be made")
             score = rendezvous(self.book.lead_ids[lead], self.book.rep_ids[rep])
-            return _by_rule(score, HASH, f"features could not be made: {type(error).__name__}")
+            return ruled(score, HASH, f"features could not be made: {type(error).__name__}")
         deadline.check()
         own = objects(self.book, lead) | (self._held_out(lead, t) if sheet else False)
         if product is not None and not own.all():
@@ -327,7 +327,7 @@ class Recommender:
         elif product is not None:
             reason = OBJECTS
         rung, score = rank_by_rules(matrix, self._owns(lead, rep, t))
-        return _by_rule(score, str(rung[np.argmax(score)]), reason, matrix)
+        return ruled(score, str(rung[np.argmax(score)]), reason, matrix)
 
     def _owns(self, lead: np.ndarray, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) bool: a rule that serves, like a filter, reads the owner of today where there is no history."""
@@ -379,11 +379,6 @@ class Recommender:
             "degraded": reason is not None, "degraded_reason": reason,
             "model_version": standing.version if by_model else None, "feature_version": FEATURE_VERSION,
         }  # fmt: skip
-
-
-def _by_rule(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | None = None) -> Order:
-    none = np.full(len(score), np.nan)
-    return Order(score, none, none, none, rung, reason, matrix)
 
 
 def _codes(book: Book, lead_ids: Sequence[str], rep_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
