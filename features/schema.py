@@ -26,6 +26,7 @@ class Column:
     required    the column must be there and hold a value in every row
     references  the table whose key it must be found in (orphans of optional columns are warned of, by count)
     allowed     the closed set of values, in lower case
+    ahead       an instant that may lie in the future: a plan, an end, an appointment; all others tell of the past
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     zone: bool = False  # text that names a time zone
+    ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ def _time(name: str, *, required: bool = False) -> Column:
     return Column(name, Kind.TIME, required)
 
 
+def _ahead(name: str, *, required: bool = False) -> Column:
+    return Column(name, Kind.TIME, required, ahead=True)
+
+
 def _text(*names: str) -> tuple[Column, ...]:
     return tuple(Column(n) for n in names)
 
@@ -135,7 +141,7 @@ TABLES: dict[str, Table] = {
         ),
         _table(
             "campaigns", "campaign_id", _id("campaign_id", required=True), Column("name", required=True),
-            *_text("kind"), _id("solution"), _time("starts_at"), _time("ends_at"), _money("cost"), event="starts_at",
+            *_text("kind"), _id("solution"), _ahead("starts_at"), _ahead("ends_at"), _money("cost"), event="starts_at",
         ),
         _table(
             "leads", "lead_id", _id("lead_id", required=True), _id("contact_id", "contacts", required=True),
@@ -148,25 +154,25 @@ TABLES: dict[str, Table] = {
         _table(
             "reps", "rep_id", _id("rep_id", required=True), Column("name", required=True),
             Column("role", required=True, allowed=ROLES), *_text("segment"), Column("regions", Kind.LIST),
-            Column("product_lines", Kind.LIST), Column("industries", Kind.LIST), _time("hired_at"),
+            Column("product_lines", Kind.LIST), Column("industries", Kind.LIST), _ahead("hired_at"),
             Column("focus", allowed=("new", "existing", "both")), _number("weekly_capacity"),
-            Column("timezone", zone=True), *_text("country"), Column("pilot", Kind.FLAG), _time("active_until"),
+            Column("timezone", zone=True), *_text("country"), Column("pilot", Kind.FLAG), _ahead("active_until"),
             required=True,
         ),
         _table(
             "preferences", "preference_id", _id("preference_id", required=True), _id("rep_id", "reps", required=True),
             Column("subject", required=True, allowed=("account", "contact", "solution")),
             _id("subject_id", required=True), Column("rule", required=True, allowed=("include", "exclude")),
-            _time("since", required=True), _time("until"), event="since", made_key=True,
+            _ahead("since", required=True), _ahead("until"), event="since", made_key=True,
         ),
         _table(
             "time_off", "time_off_id", _id("time_off_id", required=True), _id("rep_id", "reps", required=True),
-            _time("starts_at", required=True), _time("ends_at", required=True), made_key=True,
+            _ahead("starts_at", required=True), _ahead("ends_at", required=True), made_key=True,
         ),
         _table(
             "meetings", "meeting_id", _id("meeting_id", required=True), _id("rep_id", "reps", required=True),
             _id("account_id", "accounts", required=True), _id("contact_id", "contacts"),
-            _time("starts_at", required=True), _time("created_at", required=True), _time("cancelled_at"),
+            _ahead("starts_at", required=True), _time("created_at", required=True), _time("cancelled_at"),
             event="created_at", made_key=True,
         ),
         _table(
@@ -182,7 +188,7 @@ TABLES: dict[str, Table] = {
             "opportunities", "opportunity_id", _id("opportunity_id", required=True),
             _id("account_id", "accounts", required=True), _id("rep_id", "reps", required=True),
             _id("contact_id", "contacts"), _id("solution"), *_text("stage"), _share("forecast_weight"),
-            _money("amount"), _time("opened_at", required=True), _time("expected_close"), _time("closed_at"),
+            _money("amount"), _time("opened_at", required=True), _ahead("expected_close"), _time("closed_at"),
             Column("outcome", allowed=OUTCOMES), *_text("reason"), event="opened_at",
         ),
         _table(
@@ -206,7 +212,7 @@ TABLES: dict[str, Table] = {
             "assets", "asset_id", _id("asset_id", required=True),
             Column("kind", required=True, allowed=("collateral", "training", "campaign")),
             Column("title", required=True), _id("solution"), Column("roles", Kind.LIST), Column("stages", Kind.LIST),
-            _time("published_at", required=True), event="published_at",
+            _ahead("published_at", required=True), event="published_at",
         ),
         _table(
             "asset_uses", "asset_use_id", _id("asset_use_id", required=True), _id("rep_id", "reps", required=True),

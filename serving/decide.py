@@ -20,7 +20,7 @@ from features.schema import TABLES
 from serving import deadline, pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
-from serving.inline import AlreadyStored
+from serving.inline import AlreadyStored, refuse_future
 from serving.instants import moment
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import record
@@ -146,6 +146,7 @@ class Decider:
         def rank(recommender: Recommender) -> Asked:
             if lead is None:
                 return Asked.of_lead(recommender, str(lead_id), {})
+            refuse_future(lead, self.clock())
             having, rows = recommender.with_inline(lead)
             return Asked.of_lead(having, str(rows["leads"]["lead_id"]), rows)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.ahead import lying_ahead
 from features.book import Book
 from features.clock import instant
 from features.config import Config
@@ -102,6 +103,14 @@ def _sound(table: str, row: Row) -> None:
 
 def _place(table: str) -> str:
     return "lead." if table == "leads" else f"lead.{table[:-1]}."
+
+
+def refuse_future(lead: Row, now: datetime) -> None:
+    """Raises InputError where the lead, its contact or its account tells of a past that lies ahead of the clock."""
+    for name, row in (("leads", lead), ("contacts", lead.get("contact")), ("accounts", lead.get("account"))):
+        for breach in lying_ahead(name, [row or {}], now):
+            field = f"{_place(name)}{breach.column}"
+            raise InputError(f"{breach.value} is wrong here: expected {breach.expected}.", field=field)
 
 
 def _known(book: Book, rows: Mapping[str, Row]) -> None:

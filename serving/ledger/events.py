@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from features.ahead import AHEAD
 from features.config import Config
 from serving import deadline
 from serving.actor import Actor
@@ -29,8 +30,6 @@ from serving.wire.record import OWN
 
 log = logging.getLogger(__name__)
 
-#: Clocks differ; an event further ahead of ours than this is refused, for nobody knows yet what will happen.
-AHEAD: Final = timedelta(minutes=5)
 #: What a rep may say of an offer; the rest is done to it by others.
 OF_A_REP: Final = ("accepted", "rejected", "opportunity", "stage", "won", "lost", "no_decision")
 _CORE: Final = ("event_id", "offer_id", "kind", "at")

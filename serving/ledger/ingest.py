@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from features.ahead import lying_ahead
 from features.contracts import check, made_keys
 from features.csv_text import RawTable
 from features.errors import Breach, Conflict, TableError
@@ -74,8 +75,10 @@ def ingest(change: Change, tables: Rows) -> Ingested:
     is known since now where it has no known_at and its own time is more than LATE ago, where it has no time of its own,
     and where outcomes move its columns: so what comes late changes no answer about the past. A tracked column that
     changes leaves its history.
+    What tells of the past and lies ahead of the clock is refused; what is stored already is not judged again.
     Raises   RowsInvalid, OfferMadeHere, LeadHeld, ContactErased
     """
+    _refuse_future(change, tables)
     before, sent = {}, {}
     for name in (n for n in TABLES if n in tables):
         given = _with_keys(name, [{c: _plain(v) for c, v in row.items()} for row in tables[name]])
@@ -102,6 +105,12 @@ def ingest(change: Change, tables: Rows) -> Ingested:
     _tell(change, tables, after)
     _hold(change, after)
     return Ingested({name: len(rows) for name, rows in tables.items()}, inserted, changed)
+
+
+def _refuse_future(change: Change, tables: Rows) -> None:
+    breaches = [breach for name in TABLES if name in tables for breach in lying_ahead(name, tables[name], change.at)]
+    if breaches:
+        raise RowsInvalid(breaches)
 
 
 def _plain(value: Any) -> Any:

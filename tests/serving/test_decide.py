@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from features.errors import UnknownId
+from features.errors import InputError, UnknownId
 from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
@@ -149,6 +149,9 @@ def test_an_inline_lead_is_stored_with_its_offer_or_not_at_all(stand: Stand) -> 
     lead = {"lead_id": "brand-new", "contact_id": model["contact_id"], "solution": model["solution"]}
     advice = stand.decider.reps(None, lead, 3, actor=LOCAL).answer
     assert advice["items"]
+    with pytest.raises(InputError, match="5 minutes ahead") as caught:
+        stand.decider.reps(None, lead | {"created_at": stand.now + timedelta(minutes=6)}, 3, actor=LOCAL)
+    assert caught.value.field == "lead.created_at"
     with pytest.raises(UnknownId):
         stand.decider.reps("brand-new", None, 3, actor=LOCAL)
     made = stand.decider.reps(None, lead, 3, actor=LOCAL, once=stand.once("inline")).answer

@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
+from features.ahead import AHEAD
 from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.change import changed_since, changing
-from serving.ledger.events import AHEAD, Outcome, join_parked, record
+from serving.ledger.events import Outcome, join_parked, record
 from serving.ledger.tables import CRM_COLUMNS, DATA_QUESTIONS, EVENTS, HOLDS
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, holds, hours, kept, offer, offer_of, rows, table
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
+from features.ahead import AHEAD
 from features.config import read_config
 from features.schema import TABLES
 from features.snapshot import Snapshot, read_snapshot, write_snapshot
@@ -157,6 +158,32 @@ def test_who_follows_is_told_of_each_row(small: Ledger) -> None:
     assert "meetings.contact_id" in read_snapshot(small.url).missing
 
 
+# --- what lies ahead ---
+
+
+def test_what_cannot_have_happened_yet_is_refused_by_its_place_and_what_is_planned_is_not(small: Ledger) -> None:
+    later = NOW + AHEAD + timedelta(seconds=1)
+    wrong: dict[str, list[dict[str, Any]]] = {
+        "touches": [{**TOUCH, "occurred_at": NOW + AHEAD}, {**TOUCH, "touch_id": "T9", "occurred_at": later}],
+        "leads": [{"lead_id": "L1", "closed_at": later}],
+    }
+    with pytest.raises(RowsInvalid) as caught:
+        put(small, **wrong)
+    told = [(b.table, b.column, b.rows, b.value) for b in caught.value.breaches]
+    assert told == [
+        ("leads", "closed_at", (1,), later.isoformat()), ("touches", "occurred_at", (2,), later.isoformat())
+    ]  # fmt: skip
+    assert caught.value.field == "tables.leads[0].closed_at"
+    assert "5 minutes ahead of our clock" in str(caught.value)
+    assert frame(small, "leads")["closed_at"].isna().all()
+    years = NOW + timedelta(days=800)
+    put(
+        small, touches=wrong["touches"][:1], meetings=[MEETING | {"meeting_id": "M9", "starts_at": years}],
+        time_off=[{"time_off_id": "V9", "rep_id": "R1", "starts_at": years, "ends_at": years}],
+        reps=[{"rep_id": "R1", "active_until": years}],
+    )  # fmt: skip
+
+
 # --- what comes late ---
 
 
@@ -265,7 +292,7 @@ def test_an_offer_made_elsewhere_holds_its_lead_until_it_is_answered(small: Ledg
 
 def test_many_rows_go_in_at_once(small: Ledger) -> None:
     rows = [
-        {**TOUCH, "touch_id": f"T{i}", "occurred_at": NOW + timedelta(seconds=i)} for i in range(5_000)
+        {**TOUCH, "touch_id": f"T{i}", "occurred_at": NOW - timedelta(seconds=i)} for i in range(5_000)
     ]  # fmt: skip
     assert put(small, touches=rows).inserted == 5_000
     with small.reading() as connection:
