@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from features.errors import CallsheetError
-from serving.cli import ask, audit, data, decide, keys, learn, ledger, lift, options, report, sla, watch
+from serving.cli import ask, audit, data, decide, keys, learn, ledger, lift, options, record, report, sla, watch
 
 # Nobody is told that Callsheet runs: these stand before MLflow or BentoML is imported anywhere.
 for _switch in ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
@@ -51,8 +51,16 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., None]]]] = {
         "API keys: who may ask the service, for what, and until when.",
         {"create": keys.create, "list": keys.listing, "revoke": keys.revoke, "rotate": keys.rotate},
     ),
-    "db": ("Ledger", "The ledger's database.", {"upgrade": ledger.upgrade, "status": ledger.status}),
-    "ledger": ("Guard", "The ledger's own soundness.", {"verify": audit.verify}),
+    "db": (
+        "Ledger",
+        "The ledger's database.",
+        {"upgrade": ledger.upgrade, "status": ledger.status, "prune": record.prune},
+    ),
+    "ledger": (
+        "Guard",
+        "The ledger's own soundness, and what decided in it.",
+        {"verify": audit.verify, "configurations": record.configurations},
+    ),
 }
 for _panel, _commands in COMMANDS.items():
     for _command in _commands:

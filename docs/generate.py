@@ -85,6 +85,7 @@ SAYS: dict[str, dict[str, str]] = {
         "policy": "What is left to the rules and to chance.",
         "behaviour_share": "Most that behaviour may move a score, as a share of what fit moves it.",
         "history": "Columns that have no history in the data, declared as not having changed.",
+        "retention": "How long the record is kept.",
         "oidc": "An issuer of OpenID Connect tokens that may vouch for the service's callers, beside API keys.",
     },
     "Market": {
@@ -139,6 +140,10 @@ SAYS: dict[str, dict[str, str]] = {
         "how": "softmax: better reps are drawn more often; epsilon: all alike.",
         "loss": "Most that a drawn rep may be worth less, as a share of what the best is worth.",
         "temperature": "Of softmax, as a share of what the best is worth.",
+    },
+    "Retention": {
+        "decisions": "What explains a decision, since it was made; then `/explain` has its offers and events alone, "
+        "and a decision without an offer goes.",
     },
     "Reoffers": {"attempts": "How often a lead is offered again; after that it is unplaced, and says so."},
     "Labels": {"converted": "When an offer has converted.", "won": "When it is won."},

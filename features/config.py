@@ -163,6 +163,12 @@ class Reoffers(Section):
     attempts: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
 
 
+class Retention(Section):
+    """How long what explains a decision is kept; offers, their events and the audit stay."""
+
+    decisions: Elapsed = Duration.parse("730d")
+
+
 class Converted(Section):
     """What counts as a conversion: an opportunity of this forecast weight within this time of the offer."""
 
@@ -226,12 +232,15 @@ class Config(Section):
     policy: Policy = Policy()
     behaviour_share: Annotated[Number, Field(ge=0)] = 1.0
     history: History = History()
+    retention: Retention = Retention()
     oidc: Oidc | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that the configuration says of routing, however it is written."""
-        return _digest(self.model_dump(mode="json", by_alias=True, exclude={"oidc"}) | {"markets": self._markets()})
+        return _digest(
+            self.model_dump(mode="json", by_alias=True, exclude={"oidc", "retention"}) | {"markets": self._markets()}
+        )
 
     @cached_property
     def market_fingerprint(self) -> str:

@@ -61,6 +61,7 @@ unknown: refuse              # a revenue that is missing, a level that can't be 
 # policy: {shadow: true, pilot: true}      # what the challenger may do: look on; decide for reps who try things first
 # behaviour_share: 1.0       # most that behaviour may move a score, as a share of what fit moves it
 # history: {assume_constant: []}
+# retention: {decisions: 730d}                        # how long what explains a decision is kept
 """
 
 

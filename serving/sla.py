@@ -19,6 +19,7 @@ from serving.ledger.change import changing
 from serving.ledger.crm import OFFERS
 from serving.ledger.events import any_joinable, join_parked, own_id, record
 from serving.ledger.idempotency import any_expired, expire
+from serving.ledger.prune import is_due, prune
 from serving.ledger.tables import LEASES
 from serving.onward import SLA, Router, send_on
 
@@ -42,7 +43,7 @@ def apply(ledger: Ledger, config: Config, router: Router, now: datetime) -> Appl
     """Expire what is overdue and send free leads on; asked twice, or by two at once, it happens once.
 
     Parked events whose offers came in since have their effect first; answers that were kept for their idempotency key
-    long enough are forgotten. Raises LedgerError.
+    long enough are forgotten, and about once a day what is past its retention goes. Raises LedgerError.
     """
     with ledger.reading() as connection:
         late, old = any_joinable(connection), any_expired(connection, now)
@@ -52,6 +53,8 @@ def apply(ledger: Ledger, config: Config, router: Router, now: datetime) -> Appl
             expire(change)
     expired = _expire(ledger, config, now)
     sent = send_on(ledger, config, router, now)
+    if is_due(ledger, now):
+        prune(ledger, config, now)
     return Applied(expired, sent.reoffered, sent.unplaced)
 
 

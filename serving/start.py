@@ -16,6 +16,7 @@ from serving.decide import Decider
 from serving.explain import Load
 from serving.ladder import climb
 from serving.ledger import Ledger
+from serving.ledger.configurations import note
 from serving.ledger.releases import Releases
 from serving.live import Live
 from serving.recommend import Recommender
@@ -51,7 +52,8 @@ def follow(settings: Settings) -> Live:
 
 
 def decider(live: Live) -> Decider:
-    """What decides from what is known of the ledger at each moment, and who looks on."""
+    """What decides from what is known of the ledger at each moment, and who looks on; by what is written down."""
+    note(live.ledger, live.config, "callsheet")
     shadow = Shadow(live.ledger, live.config.policy).start() if live.config.policy.shadow else None
     return Decider(live.ledger, live.config, lambda: live.recommender, shadow=shadow)
 

@@ -61,6 +61,7 @@ def plan(
     from serving.actor import CLI
     from serving.decide import Decider
     from serving.ledger import Ledger
+    from serving.ledger.configurations import note
     from serving.ledger.idempotency import Once
     from serving.live import ledger_book
     from serving.live.follow import utc_now
@@ -70,6 +71,7 @@ def plan(
     with closing(Ledger.open(db, home)) as ledger:
         ready = recommender(ledger_book(ledger, settings), settings, home, db)
         ready.clock = utc_now
+        note(ledger, settings, CLI.name)
         decider = Decider(ledger, settings, lambda: ready)
         asked = week or _week(datetime.now(UTC))
         once = Once.of(CLI.name, "plan", uuid.uuid4().hex, {"week": asked}) if commit else None

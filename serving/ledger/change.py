@@ -120,8 +120,13 @@ def seq_of(connection: Connection) -> int:
 
 
 def changed_since(connection: Connection, seq: int) -> Changed:
-    """What was touched after change `seq`; ask in one transaction with reading the rows."""
+    """What was touched after change `seq`; ask in one transaction with reading the rows.
+
+    Where the journal was pruned since, every table is another one.
+    """
     reached = seq_of(connection)  # first, so that no change is counted as seen whose rows were not
+    if seq < connection.execute(select(LEDGER_CLOCK.c.journal_from)).scalar_one():
+        return Changed(reached, {}, {}, frozenset(TABLES))
     found = (
         select(JOURNAL).where(JOURNAL.c.seq > seq, JOURNAL.c.seq <= reached).order_by(JOURNAL.c.seq, JOURNAL.c.place)
     )

@@ -70,6 +70,7 @@ LEDGER_CLOCK = Table(
     Column("seq", BigInteger, nullable=False),
     Column("audit_number", BigInteger, nullable=False),  # the audit's last row, so that a tail cut off is noticed
     Column("audit_hash", String(64), nullable=False),
+    Column("journal_from", BigInteger, nullable=False, server_default="0"),  # up to it the journal was pruned
 )
 #: The rows of CRM tables that each change touched: what a worker reads to follow the others.
 JOURNAL = Table(
@@ -94,6 +95,15 @@ CRM_COLUMNS = Table(
 
 # -- What was decided, and what became of it --------------------------------------------------------------------------
 
+#: Each configuration that decided here and differs from the one before.
+CONFIGURATIONS = Table(
+    "configurations",
+    METADATA,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant(), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # JSON: callsheet.yaml as it was read, without who may call
+)
 DECISIONS = Table(
     "decisions",
     METADATA,
