@@ -1,4 +1,4 @@
-"""Plans a week: the open leads to the reps, worth most first, each rep up to the room that is left."""
+"""Plans a week: the open leads to the reps, worth most first, model and rules in turns, each rep up to his room."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from features.asof import NEVER
 from features.eligibility import RULES, passes
 from features.errors import InputError
-from models.assignment import greedy
+from models.assignment import drafted
 from serving import deadline, traces
 from serving.actor import Actor
 from serving.decide import Decider
@@ -26,6 +26,7 @@ from serving.ledger.decisions import Decision, inputs_hash, numbers, row_of
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk
 from serving.ledger.unplaced import DATA, PERSON, PLAN, Unplaced, listed, put
+from serving.policy import first_turns
 from serving.ranking import Order
 from serving.reasons import facts_of
 from serving.recommend import Answer, Recommender
@@ -39,7 +40,7 @@ NO_LIMIT: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Pairs:
-    """(n,) pairs that may be, by codes of the book, with what they are worth."""
+    """(n,) pairs that may be, by codes of the book, with what they are worth; side: as `Order` tells it."""
 
     lead: np.ndarray
     rep: np.ndarray
@@ -47,9 +48,10 @@ class Pairs:
     p_accept: np.ndarray
     p_convert: np.ndarray
     value: np.ndarray
+    side: np.ndarray
 
     def priority(self) -> np.ndarray:
-        """(n,) place of each pair: by expected value, then score, then lead and rep."""
+        """(n,) place of each pair among those of its side: by expected value, then score, then lead and rep."""
         value = np.where(np.isnan(self.value), -np.inf, self.value)
         place = np.empty(len(value), np.int64)
         place[np.lexsort((self.rep, self.lead, -self.score, -value))] = np.arange(len(value))
@@ -87,7 +89,7 @@ class Plan:
     candidates: int
 
     def assignments(self) -> list[Answer]:
-        """The chosen pairs, worth most first."""
+        """The chosen pairs, worth most first, those of the model and of the rules in turns."""
         book, p = self.recommender.book, self.pairs
         numbered = (numbers(a[self.chosen]) for a in (p.score, p.p_accept, p.p_convert, p.value))
         ids = (book.lead_ids[p.lead[self.chosen]], book.rep_ids[p.rep[self.chosen]])
@@ -161,11 +163,14 @@ def made(
             ends[start : start + step] = passing.reshape(len(part), -1).min(axis=1, initial=NEVER)
         if len(rows):
             order = ordered(rows)
-            parts.append(Pairs(lead[rows], rep[rows], order.score, order.p_accept, order.p_convert, order.value))
+            side = order.side if order.side is not None else np.zeros(len(rows), np.int64)
+            worth = order.score, order.p_accept, order.p_convert, order.value
+            parts.append(Pairs(lead[rows], rep[rows], *worth, side))
     deadline.check()
     pairs = _joined(parts)
     room = _room(recommender, reps, t)
-    chosen = greedy(pairs.lead, pairs.rep, pairs.priority(), room)
+    starts = first_turns(recommender.config.policy, "plan", now)
+    chosen = drafted(pairs.lead, pairs.rep, pairs.priority(), room, pairs.side, starts)
     because = left | _because(recommender, leads, refused_of, ends, pairs, chosen)
     return Plan(recommender, now, order, pairs, chosen, because, room, len(leads) * len(reps))
 
@@ -173,7 +178,7 @@ def made(
 def _joined(parts: list[Pairs]) -> Pairs:
     if not parts:
         none, codes = np.empty(0), np.empty(0, np.int64)
-        return Pairs(codes, codes, none, none, none, none)
+        return Pairs(codes, codes, none, none, none, none, codes)
     return Pairs(*(np.concatenate([getattr(p, name) for p in parts]) for name in Pairs.__dataclass_fields__))
 
 

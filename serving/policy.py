@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from features.asof import DAY
 from features.config_policy import Explore, Policy
 from serving.ranking import Ranking
 
@@ -33,6 +34,15 @@ class Mixed:
 def held_out(account_id: str, policy: Policy) -> bool:
     """Whether an account's leads stay on the rules: always the same answer, for a share of all accounts."""
     return _part(policy.salt, account_id) < policy.holdout
+
+
+def first_turns(policy: Policy, who: str, now: int) -> tuple[float, float]:
+    """Numbers from 0 to 1 for each asker and day (UTC) that decide who has the first turn, as `turns` wants them.
+
+    who  a rep, or the plan; now: int64 microseconds UTC
+    """
+    salt = f"{policy.salt}\x1fturn"
+    return _part(salt, f"1 {who} {now // DAY}"), _part(salt, f"2 {who} {now // DAY}")
 
 
 def mixed(model: Ranking, rules: Ranking, account_id: str, policy: Policy, draw: str | None) -> Mixed:

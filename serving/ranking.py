@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,16 +10,22 @@ import numpy as np
 
 from features.eligibility import RULES as REFUSALS
 from features.matrix import Matrix
+from models.assignment import turns
 from models.product import Product
 from serving.ladder import Standing
 
+#: Sides of a call sheet or plan beside that of the model; rules rank both.
+HELD_OUT, OBJECTING = 1, 2
 #: Why no model scored a lead that one could have.
 OBJECTS: Final = "the contact objects to profiling, so no model scores the lead"
 
 
 @dataclass(frozen=True)
 class Order:
-    """Scored pairs: (n,) each, NaN where rules rank; rung of the best."""
+    """Scored pairs: (n,) each, NaN where rules rank; rung of the best.
+
+    side  (n,) int of many leads' pairs: 0 the model ranks it, HELD_OUT, OBJECTING; None: all alike
+    """
 
     score: np.ndarray
     p_accept: np.ndarray
@@ -29,11 +35,23 @@ class Order:
     reason: str | None
     matrix: Matrix | None = None
     product: Product | None = None
+    side: np.ndarray | None = None
 
-    def best(self, ids: np.ndarray, k: int) -> np.ndarray:
-        """Positions of the first k of n: by expected value where there is one, then by score; ties by id."""
+    def best(self, ids: np.ndarray, k: int, starts: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
+        """Positions of the first k of n: by expected value where there is one, then by score; ties by id.
+
+        The sides take turns, so that none is put behind another; starts: as in `models.assignment.turns`.
+        """
         value = np.where(np.isnan(self.value), -np.inf, self.value)
-        return np.lexsort((ids, -self.score, -value))[:k]
+        order = np.lexsort((ids, -self.score, -value))
+        if self.side is None:
+            return order[:k]
+        side = self.side[order]
+        turn = turns(np.bincount(side, minlength=1).tolist(), starts)
+        best = np.empty_like(order)
+        for one in range(int(side.max(initial=0)) + 1):
+            best[turn == one] = order[side == one]
+        return best[:k]
 
 
 def ruled(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | None = None) -> Order:

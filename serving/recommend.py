@@ -25,8 +25,8 @@ from serving import deadline, traces
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
-from serving.policy import held_out
-from serving.ranking import OBJECTS, Order, Ranking, ruled
+from serving.policy import first_turns, held_out
+from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Order, Ranking, ruled
 from serving.reasons import Facts, facts_of, reasons_of
 from serving.trial import Contender
 
@@ -125,7 +125,7 @@ class Recommender:
         lead, rep = (codes[ranking.rows] for codes in ranking.pairs)
         rung, score = rank_by_rules(matrix, self._owns(lead, rep, np.full(len(lead), ranking.now, np.int64)))
         order = ruled(score, str(rung[np.argmax(score)]) if len(score) else OWNER_TERRITORY, None, matrix)
-        best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
+        best = self._best(ranking.ranked, order, lead, rep, ranking.now)
         return replace(ranking, order=order, best=best)
 
     def again(self, ranking: Ranking) -> Ranking:
@@ -138,7 +138,7 @@ class Recommender:
         known = ranking.order.matrix
         made = known if known is not None and known.vocabulary == engine.vocabulary else None
         order = self._order(standing, engine, lead, rep, np.full(len(lead), ranking.now, np.int64), made=made)
-        best = order.best(rep if ranking.ranked == "rep_id" else lead, len(lead))
+        best = self._best(ranking.ranked, order, lead, rep, ranking.now)
         best = best[ranking.refused[ranking.rows[best]] == 0]
         return replace(ranking, order=order, best=best, standing=standing)
 
@@ -219,11 +219,16 @@ class Recommender:
             refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
             rows = self._newest(np.flatnonzero(refused == 0), lead)
             order = self._order(standing, engine, lead[rows], rep[rows], t[rows], sheet=ranked == "lead_id")
-        sides = (rep, self.book.rep_ids) if ranked == "rep_id" else (lead, self.book.lead_ids)
-        codes, ids = sides
+        ids = self.book.rep_ids[rep] if ranked == "rep_id" else self.book.lead_ids[lead]
+        best = self._best(ranked, order, lead[rows], rep[rows], now)
+        return Ranking(ranked, ids, refused, rows, order, best, standing, now, (lead, rep))
+
+    def _best(self, ranked: str, order: Order, lead: np.ndarray, rep: np.ndarray, now: int) -> np.ndarray:
+        """(n,) positions in an order of pairs, the best first; a rep's leads by turns of the model and the rules."""
         # Codes are in the order of ids, so they break ties as ids do.
-        best = order.best(codes[rows], len(rows))
-        return Ranking(ranked, ids[codes], refused, rows, order, best, standing, now, (lead, rep))
+        if ranked == "rep_id" or not len(rep):
+            return order.best(rep, len(rep))
+        return order.best(lead, len(lead), first_turns(self.config.policy, str(self.book.rep_ids[rep[0]]), now))
 
     def answer(
         self, ranking: Ranking, k: int, *, reasons: bool = False, held: Mapping[str, str] | None = None
@@ -250,8 +255,8 @@ class Recommender:
         lead = self.book.lead_index.codes(known)
         rep, t = np.full(len(lead), ranking.rep), np.full(len(lead), ranking.now, np.int64)
         standing, engine = self._served
-        order = self._order(standing, engine, lead, rep, t)
-        best = order.best(lead, len(lead))
+        order = self._order(standing, engine, lead, rep, t, sheet=True)
+        best = self._best("lead_id", order, lead, rep, ranking.now)
         items = self._items("lead_id", order, best, (lead[best], rep[best]), reasons, ranking.now)
         return [item | {"offer_id": held[item["lead_id"]]} for item in items]
 
@@ -317,14 +322,14 @@ class Recommender:
             score = rendezvous(self.book.lead_ids[lead], self.book.rep_ids[rep])
             return ruled(score, HASH, f"features could not be made: {type(error).__name__}")
         deadline.check()
-        own = objects(self.book, lead) | (self._held_out(lead, t) if sheet else False)
-        if product is not None and not own.all():
+        side = self._sides(lead, t, sheet=sheet)
+        if product is not None and not side.all():
             try:
-                return self._mixed(product, standing, matrix, lead, rep, t, own)
+                return self._mixed(product, standing, matrix, lead, rep, t, side)
             except Exception as error:
                 log.exception("The model could not answer")
                 reason = f"model {standing.version} could not answer: {type(error).__name__}"
-        elif product is not None:
+        elif product is not None and (side == OBJECTING).all():
             reason = OBJECTS
         rung, score = rank_by_rules(matrix, self._owns(lead, rep, t))
         return ruled(score, str(rung[np.argmax(score)]), reason, matrix)
@@ -333,6 +338,11 @@ class Recommender:
         """(n,) bool: a rule that serves, like a filter, reads the owner of today where there is no history."""
         account = self.book.account_of(lead, t)
         return np.asarray(self.book.accounts.owner.read(account, t, latest=True) == rep)
+
+    def _sides(self, lead: np.ndarray, t: np.ndarray, *, sheet: bool) -> np.ndarray:
+        """(n,) int: who ranks each lead, as `Order.side` tells it."""
+        held = self._held_out(lead, t) if sheet else np.zeros(len(lead), bool)
+        return np.where(objects(self.book, lead), OBJECTING, np.where(held, HELD_OUT, 0))
 
     def _held_out(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) bool: leads of accounts that stay on the rules."""
@@ -346,20 +356,20 @@ class Recommender:
 
     def _mixed(
         self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, rep: np.ndarray, t: np.ndarray,
-        own: np.ndarray,
+        side: np.ndarray,
     ) -> Order:  # fmt: skip
-        """The model's order; leads whose contact objects to profiling come after it, by rule, unseen by the model."""
-        if not own.any():
+        """The model's order, and that of the rules for leads that no model may see or that are held out from it."""
+        if not side.any():
             return self._by_model(product, standing, matrix, lead, t)
-        seen = np.flatnonzero(~own)
+        seen = np.flatnonzero(side == 0)
         order = self._by_model(product, standing, matrix.take(seen), lead[seen], t[seen])
         numbers = np.full((4, len(lead)), np.nan)
         numbers[:, seen] = order.score, order.p_accept, order.p_convert, order.value
-        unseen = np.flatnonzero(own)
+        unseen = np.flatnonzero(side)
         owner = self._owns(lead[unseen], rep[unseen], t[unseen])
         numbers[0, unseen] = rank_by_rules(matrix.take(unseen), owner)[1]
         score, p_accept, p_convert, value = numbers
-        return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product)
+        return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product, side)
 
     def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
         with traces.step("model"):

@@ -154,7 +154,6 @@ def test_a_contact_who_objects_is_placed_by_rules_only(crm: Crm, recommender: Re
     sheet = asked.leads_for_rep(rep, 100)
     mine = next(item for item in sheet["items"] if item["lead_id"] == lead)
     assert mine["expected_value"] is None
-    assert all(item["rank"] < mine["rank"] for item in sheet["items"] if item["expected_value"] is not None)
     scored = asked.score_pairs([lead], [rep])["items"][0]
     assert (scored["eligible"], scored["rule"], scored["score"]) == (False, "objects", None)
 
