@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -34,6 +35,11 @@ class Mixed:
 def held_out(account_id: str, policy: Policy) -> bool:
     """Whether an account's leads stay on the rules: always the same answer, for a share of all accounts."""
     return _part(policy.salt, account_id) < policy.holdout
+
+
+def kept_out(account_ids: Iterable[str], policy: Policy) -> np.ndarray:
+    """(n,) bool: as `held_out` for each account."""
+    return np.array([held_out(str(one), policy) for one in account_ids], bool)
 
 
 def first_turns(policy: Policy, who: str, now: int) -> tuple[float, float]:

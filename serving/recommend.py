@@ -25,7 +25,7 @@ from serving import deadline, traces
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
-from serving.policy import first_turns, held_out
+from serving.policy import first_turns, kept_out
 from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Order, Ranking, ruled
 from serving.reasons import Facts, facts_of, reasons_of
 from serving.trial import Contender
@@ -350,7 +350,7 @@ class Recommender:
         if not policy.holdout:
             return np.zeros(len(lead), bool)
         if self._kept_out is None:
-            self._kept_out = np.array([held_out(str(one), policy) for one in self.book.account_ids], bool)
+            self._kept_out = kept_out(self.book.account_ids, policy)
         account = self.book.account_of(lead, t)
         return np.asarray((account >= 0) & self._kept_out[np.maximum(account, 0)])
 

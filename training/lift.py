@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,9 @@ WINDOW = 28 * DAY
 LEAST = 20
 #: Accounts at which the band is narrowest; any choice is valid.
 TUNED_AT = 200
+#: Offers called otherwise than their account is drawn, of all: more say that the draw was changed, fewer that a contact
+#: or lead was moved to another account since.
+ASTRAY = 0.02
 MODEL, HOLDOUT, PILOT = ("champion", "explore", "pilot"), "holdout", "pilot"
 
 
@@ -56,6 +60,7 @@ class Mixed:
     """Offers that the policy mix made, (n,) each: codes of accounts, instants (NAT: not converted), policy names.
 
     of_pilot   bool: whether a pilot rep owned the account then
+    held       bool: whether the account's own draw holds it out, whatever the offer is called
     """
 
     account: np.ndarray
@@ -63,18 +68,44 @@ class Mixed:
     converted: np.ndarray
     policy: np.ndarray
     of_pilot: np.ndarray
+    held: np.ndarray
 
     @classmethod
-    def of(cls, book: Book) -> Mixed:
-        """Those of a book, as they are known now."""
+    def of(cls, book: Book, ours: Collection[str], held: np.ndarray) -> Mixed:
+        """Those of a book, as they are known now.
+
+        ours   ids of the offers that were decided here: the history that came with the data is under no mix
+        held   (accounts,) bool: who is held out by today's draw
+        """
         outcomes = book.outcomes
         account = book.account_of(outcomes.lead, outcomes.offered)
-        ours = np.isin(outcomes.policy.astype(str), (*MODEL, HOLDOUT)) & (account >= 0)
+        here = np.isin(outcomes.offer_id.astype(str), list(ours)) & (account >= 0)
         known = outcomes.converted_known
         converted = np.where(known <= book.now, known, NAT)
         owner = book.accounts.owner.read(account, outcomes.offered, latest=True)
         of_pilot = (owner >= 0) & (book.reps.pilot[np.maximum(owner, 0)] == 1)
-        return cls(*(a[ours] for a in (account, outcomes.offered, converted, outcomes.policy.astype(str), of_pilot)))
+        told = (account, outcomes.offered, converted, outcomes.policy.astype(str), of_pilot, held[account])
+        return cls(*(a[here] for a in told)).during()
+
+    def during(self) -> Mixed:
+        """Those while a model and the holdout were both at work under today's draw.
+
+        From when both had made an offer until the last of either; what is offered in between counts on the side of the
+        account's draw, also where no model could answer, for then it could on neither side. A change of the share or
+        the salt begins anew, for accounts have changed sides.
+        """
+        by_model, by_holdout = np.isin(self.policy, MODEL), self.policy == HOLDOUT
+        if not by_model.any() or not by_holdout.any():
+            return self._take(np.zeros(len(self.account), bool))
+        begun = max(self.offered[by_model].min(), self.offered[by_holdout].min())
+        ended = min(self.offered[by_model].max(), self.offered[by_holdout].max())
+        astray = (by_model & self.held) | (by_holdout & ~self.held)
+        if astray.sum() > ASTRAY * (by_model | by_holdout).sum():
+            begun = max(begun, self.offered[astray].max() + 1)
+        first = np.full(int(self.account.max()) + 1, np.iinfo(np.int64).max)
+        counted = self.offered >= begun
+        np.minimum.at(first, self.account[counted], self.offered[counted])
+        return self._take(counted & (first[self.account] <= ended))
 
     def parted(self) -> tuple[Mixed, Mixed]:
         """Accounts under the model and accounts of the pilot, each with its held-out ones.
@@ -99,19 +130,19 @@ class Mixed:
         return Mixed(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def look(book: Book, config: Config) -> Looked:
-    """As `compare`, of accounts under the model, as a book knows them now. Raises NotEnoughData."""
-    return _compared(Mixed.of(book).parted()[0], book, config)
+def look(offers: Mixed, now: int, config: Config) -> Looked:
+    """As `compare`, of accounts under the model. Raises NotEnoughData."""
+    return _compared(offers.parted()[0], now, config)
 
 
-def look_at_pilot(book: Book, config: Config) -> Looked | None:
+def look_at_pilot(offers: Mixed, now: int, config: Config) -> Looked | None:
     """The same of the pilot's accounts: the challenger against the rules; None: there is no pilot. As `look`."""
-    piloted = Mixed.of(book).parted()[1]
-    return replace(_compared(piloted, book, config), who="The challenger") if len(piloted.account) else None
+    piloted = offers.parted()[1]
+    return replace(_compared(piloted, now, config), who="The challenger") if len(piloted.account) else None
 
 
-def _compared(offers: Mixed, book: Book, config: Config) -> Looked:
-    return compare(offers, book.now, config.labels.converted.within.microseconds, config.policy.holdout)
+def _compared(offers: Mixed, now: int, config: Config) -> Looked:
+    return compare(offers, now, config.labels.converted.within.microseconds, config.policy.holdout)
 
 
 def compare(offers: Mixed, now: int, within: int, holdout: float) -> Looked:
@@ -165,7 +196,7 @@ def _accounts(offers: Mixed, now: int, within: int) -> tuple[np.ndarray, np.ndar
     hit = (offers.offered < first[code] + WINDOW) & (offers.converted != NAT)
     outcome = np.bincount(code, weights=hit, minlength=len(ids)).astype(np.float64)
     held = np.zeros(len(ids), bool)
-    held[code[offers.policy == HOLDOUT]] = True
+    held[code] = offers.held
     ripe = first + WINDOW + within
     order = np.argsort(ripe, kind="stable")
     return outcome, held, order[ripe[order] <= now]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
+
+from sqlalchemy import select
 
 from features.errors import NotEnoughData
 from serving.cli.options import (
@@ -31,6 +34,7 @@ def lift(
     The band is a confidence sequence: it holds however often you look, so you may look
     daily and stop when it says so. An account counts once, when all of its offers of
     four weeks have had their time to convert. Hold accounts out with policy.holdout.
+    Only offers that this ledger decided count, from when model and holdout were both at work.
 
     Accounts of the pilot are a row of their own: the challenger against the rules.
 
@@ -41,13 +45,20 @@ def lift(
     """
     settings = config_at(config)
     from serving import listing
-    from training.lift import look, look_at_pilot
+    from serving.ledger import Ledger
+    from serving.ledger.crm import OFFERS
+    from serving.ledger.holds import decided_here
+    from serving.policy import kept_out
+    from training.lift import Mixed, look, look_at_pilot
 
     book = book_of(data, settings, None, None, home, db)
-    seen = {"champion": look(book, settings)}
+    with closing(Ledger.open(db, home)) as ledger, ledger.reading() as connection:
+        ours = connection.execute(select(OFFERS.c.offer_id).where(decided_here())).scalars().all()
+    offers = Mixed.of(book, ours, kept_out(book.account_ids, settings.policy))
+    seen = {"champion": look(offers, book.now, settings)}
     told = [seen["champion"].sentence]
     try:
-        if (piloted := look_at_pilot(book, settings)) is not None:
+        if (piloted := look_at_pilot(offers, book.now, settings)) is not None:
             seen["pilot"] = piloted
             told.append(piloted.sentence)
     except NotEnoughData as error:

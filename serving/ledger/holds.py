@@ -13,15 +13,19 @@ from serving.ledger.tables import DECISIONS, EVENTS, HOLDS
 ASKED = 2_000
 
 
+def decided_here() -> ColumnElement[bool]:
+    """Whether a row of offers was made here: by a decision, or by a person who gave the lead to another rep."""
+    by_hand = and_(OFFERS.c.policy == "manual", OFFERS.c.offer_id.like("O-" + "_" * 32))
+    return or_(OFFERS.c.decision_id.in_(select(DECISIONS.c.decision_id)), by_hand)
+
+
 def made_here() -> ColumnElement[bool]:
     """Whether this ledger knows more of a row of offers than whoever it could be loaded from.
 
-    It decided on it, or a person gave the lead to another rep here (such an offer has no decision), or events tell
-    of it: then its answer is what they make of it.
+    It was made here, or events tell of it: then its answer is what they make of it.
     """
-    by_hand = and_(OFFERS.c.policy == "manual", OFFERS.c.offer_id.like("O-" + "_" * 32))
     told = OFFERS.c.offer_id.in_(select(EVENTS.c.offer_id).where(~EVENTS.c.parked))
-    return or_(OFFERS.c.decision_id.in_(select(DECISIONS.c.decision_id)), by_hand, told)
+    return or_(decided_here(), told)
 
 
 def fill_holds(change: Change, leads: Collection[str] | None = None) -> tuple[int, int]:
@@ -72,4 +76,4 @@ def _fill(change: Change, batch: list[str] | None) -> tuple[int, int]:
     return len(latest), len(doubled)
 
 
-__all__ = ["fill_holds", "made_here"]
+__all__ = ["decided_here", "fill_holds", "made_here"]

@@ -17,11 +17,13 @@ from serving.decide import Decider
 from serving.ladder import Standing
 from serving.ledger import Ledger
 from serving.ledger.crm import OFFERS
+from serving.ledger.holds import decided_here
 from serving.ledger.load import load
-from serving.policy import drawn_with, held_out, mixed
+from serving.policy import drawn_with, held_out, kept_out, mixed
 from serving.recommend import Recommender
 from tests.serving.conftest import Crm
 from tests.serving.standing_ledger import Stand
+from training.lift import Mixed as Offered
 
 
 def test_exploring_by_hand() -> None:
@@ -111,9 +113,15 @@ def test_offers_carry_their_policy_and_propensity(crm: Crm, tmp_path: Path) -> N
         decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once())
     with ledger.reading() as connection:
         made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id.like("D-%"))).all()
+        ours = connection.execute(select(OFFERS.c.offer_id).where(decided_here())).scalars().all()
     assert {row.policy for row in made} == {"champion", "holdout", "explore"}
     assert all(0 < row.propensity <= 1 for row in made)
     for row in made:
         held = held_out(recommender.account_of(row.lead_id), recommender.config.policy)
         assert (row.policy == "holdout") is held
+    # The sample's own offers have policies too, and were made long before.
+    assert "explore" in crm.book.outcomes.policy
+    assert set(ours) == {row.offer_id for row in made}
+    history = Offered.of(crm.book, ours, kept_out(crm.book.account_ids, recommender.config.policy))
+    assert len(history.account) == 0
     ledger.close()

@@ -44,8 +44,9 @@ def log(n: int, gain: float, late: int = 0) -> tuple[Mixed, int, np.ndarray, np.
     hit = rng.random(2 * n) < np.where(np.repeat(held, 2), 0.2, 0.2 + gain)
     policy = np.where(np.repeat(held, 2), "holdout", "champion")
     offers = Mixed(
-        np.repeat(np.arange(n), 2), offered, np.where(hit, offered + 9 * DAY, NAT), policy, np.zeros(2 * n, bool)
-    )
+        np.repeat(np.arange(n), 2), offered, np.where(hit, offered + 9 * DAY, NAT), policy, np.zeros(2 * n, bool),
+        np.repeat(held, 2),
+    )  # fmt: skip
     return offers, (n - 1 - late) * DAY + WINDOW + WITHIN, held, hit
 
 
@@ -94,3 +95,31 @@ def test_the_pilot_s_accounts_are_compared_among_themselves() -> None:
     untouched = compare(theirs, now, WITHIN, 0.3)
     assert untouched.low < 0 < untouched.high
     assert set(offers.policy[np.isin(offers.account, list(cut))]) >= {"pilot"}
+
+
+def test_only_the_time_of_the_mix_counts_and_the_draw_says_on_which_side() -> None:
+    """The model began after the holdout, failed for a while, and is off at last: both sides lose and keep the same."""
+    offers, _, held, _ = log(400, 0.1)
+    day = offers.offered // DAY
+    rules, failed = (day < 100) | (day >= 350), (day >= 200) & (day < 230)
+    told = np.where(offers.held, "holdout", np.where(rules | failed, "fallback", "champion"))
+    seen = replace(offers, policy=told).during()
+    model = offers.offered[told == "champion"]
+    assert seen.offered.min() >= model.min()
+    assert set(seen.account) == {
+        a for a in range(400) if model.min() <= a * DAY <= model.max() or a in (95, 96, 97, 98, 99)
+    }
+    assert {"fallback", "holdout", "champion"} == set(seen.policy)
+    assert (seen.held == held[seen.account]).all()
+    assert len(replace(offers, policy=np.full(800, "champion")).during().account) == 0
+
+
+def test_another_salt_begins_anew_and_a_moved_contact_does_not() -> None:
+    offers, _, _, _ = log(400, 0.1)
+    other = np.repeat(np.random.default_rng(5).random(400) < 0.3, 2)
+    before = offers.offered < 200 * DAY
+    told = np.where(np.where(before, other, offers.held), "holdout", "champion")
+    assert replace(offers, policy=told).during().offered.min() >= 199 * DAY
+    moved = offers.policy.copy()
+    moved[400:404] = "holdout"
+    assert replace(offers, policy=moved).during().offered.min() < 10 * DAY
