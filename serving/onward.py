@@ -18,6 +18,7 @@ from serving.ledger import unplaced as queue
 from serving.ledger.audit import record as audit
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.holds import decided_here
 from serving.ledger.questions import asked_of
 from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.unplaced import Unplaced
@@ -99,8 +100,10 @@ def send_on(ledger: Ledger, config: Config, router: Router, now: datetime) -> Se
 
 
 def waiting(ledger: Ledger, now: datetime) -> list[Waiting]:
-    """Free leads whose last offer was rejected or ran out here; the answers that came with the data are history.
+    """Free leads whose last offer was rejected or ran out here; what came with the data is history.
 
+    That is an answer of the data's own, and the end of an offer that was not decided here and that nobody answered:
+    it frees the lead, which then waits for a plan or a question, so that a ledger that was just filled offers nothing.
     A lead that is closed, held or known to be unplaced does not wait.
     """
     later = OFFERS.alias("later")
@@ -117,7 +120,7 @@ def waiting(ledger: Ledger, now: datetime) -> list[Waiting]:
         .where(
             OFFERS.c.answer.in_(("rejected", "expired")),
             ~queue.closed(now),
-            exists().where(reported, EVENTS.c.actor != "data"),
+            exists().where(reported, EVENTS.c.actor != "data", or_(EVENTS.c.actor != SLA.name, decided_here())),
             ~exists().where(HOLDS.c.lead_id == OFFERS.c.lead_id),
             ~exists().where(UNPLACED.c.lead_id == OFFERS.c.lead_id),
             ~exists().where(later.c.lead_id == OFFERS.c.lead_id, after),

@@ -33,7 +33,7 @@ class Ranking:
             for rep, refused in rules.items():
                 if refused is None:
                     desk = Desk(change, "UTC")
-                    return Placed(desk.offer(lead_id, rep, decision_id=None, policy="fallback", propensity=None))
+                    return Placed(desk.offer(lead_id, rep, decision_id="D-small", policy="fallback", propensity=None))
         return Placed(None, dict(Counter(rule for rule in rules.values() if rule)))
 
     def look(self, lead_ids: Sequence[str]) -> dict[str, Placed]:

@@ -127,6 +127,19 @@ def test_what_was_withdrawn_or_closed_or_is_history_is_not_offered_again(stood: 
     assert waiting(stood, hours(3)) == []
 
 
+def test_an_offer_that_came_with_the_data_and_ran_out_frees_its_lead_and_is_not_offered_on(stood: Ledger) -> None:
+    """A ledger that was just filled with history offers nothing by itself; what was decided here goes on."""
+    give(stood, offer("F2", "L2", "R2", decision_id=None), offer("F3", "L3", "R3", decision_id="D-of-another-ledger"))
+    done = run(stood, DUE)
+    assert set(done.expired) == {"F1", "F2", "F3"}
+    assert (set(done.reoffered), done.unplaced) == ({"L1"}, {})
+    assert set(holds(stood)) == {"L1"}
+    reject(stood, holds(stood)["L1"], hours(33))
+    give(stood, offer("F4", "L2", "R1", hours(33), decision_id=None))
+    reject(stood, "F4", hours(34))
+    assert set(run(stood, hours(35)).reoffered) == {"L1", "L2"}, "what a person says of it here is heard"
+
+
 def test_an_answer_that_came_in_time_but_is_told_late_undoes_the_expiry_where_nobody_has_the_lead_yet(
     stood: Ledger,
 ) -> None:

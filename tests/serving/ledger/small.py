@@ -13,7 +13,8 @@ from features.schema import TABLES
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM
-from serving.ledger.tables import EVENTS, HOLDS
+from serving.ledger.decisions import row_of
+from serving.ledger.tables import DECISIONS, EVENTS, HOLDS
 
 #: A Monday, 9:00.
 OFFERED = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -29,7 +30,10 @@ def rows(table: str, *given: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def offer(offer_id: str, lead_id: str, rep_id: str, at: datetime = OFFERED, **more: Any) -> dict[str, Any]:
-    return {"offer_id": offer_id, "lead_id": lead_id, "rep_id": rep_id, "offered_at": at} | more
+    """An offer that was decided here, unless `more` says decision_id=None."""
+    return {
+        "offer_id": offer_id, "lead_id": lead_id, "rep_id": rep_id, "offered_at": at, "decision_id": "D-small"
+    } | more  # fmt: skip
 
 
 def furnish(ledger: Ledger, reps: int = 3, leads: int = 3) -> None:
@@ -55,6 +59,13 @@ def furnish(ledger: Ledger, reps: int = 3, leads: int = 3) -> None:
 def give(ledger: Ledger, *offers: Mapping[str, Any]) -> None:
     """Put offers in; those that are open or accepted hold their leads."""
     with changing(ledger, OFFERED) as change:
+        if change.connection.execute(select(DECISIONS.c.decision_id)).first() is None:
+            said = dict.fromkeys(("policy", "rung", "degraded_reason", "model_version")) | {"candidates": 1}
+            row = row_of(
+                said | {"policy": "champion", "rung": "champion"}, route="test", actor="test", at=OFFERED, seq=0,
+                config="", now=0, content_hash=None, inputs_hash="",
+            )  # fmt: skip
+            change.connection.execute(insert(DECISIONS).values(row | {"decision_id": "D-small"}))
         change.upsert("offers", rows("offers", *offers))
         for made in offers:
             if made.get("answer") in (None, "accepted"):
