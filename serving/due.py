@@ -67,9 +67,9 @@ class Speed:
 
 def lines(
     connection: Connection, config: Config, now: datetime, *, breached: bool | None = None, rep_id: str | None = None,
-    limit: int = 1_000,
+    limit: int | None = 1_000,
 ) -> dict[str, Any]:  # fmt: skip
-    """What /due and `callsheet sla` answer; the parameters and fields are those of `serving.wire.due`."""
+    """What /due and `callsheet sla` answer; the parameters and fields are those of `serving.wire.due`; None: all."""
     every = [
         one for one in due(connection, config, now)
         if breached in (None, one.breached) and rep_id in (None, one.rep_id)
@@ -93,13 +93,13 @@ def lines(
     }  # fmt: skip
 
 
-def unplaced(connection: Connection, now: datetime, limit: int) -> tuple[int, list[dict[str, Any]]]:
+def unplaced(connection: Connection, now: datetime, limit: int | None) -> tuple[int, list[dict[str, Any]]]:
     """How many open leads nobody can take for now, and the oldest of them: the fields of `UnplacedLead`."""
     count, rows = queue.lines(connection, now, limit)
     return count, [_spelt(row) for row in rows]
 
 
-def questions(connection: Connection, limit: int) -> tuple[int, list[dict[str, Any]]]:
+def questions(connection: Connection, limit: int | None) -> tuple[int, list[dict[str, Any]]]:
     """How many questions about the data are open, and the oldest of them."""
     asked = open_questions(connection)
     told = ("lead_id", "rep_id", "offer_id", "reason", "asked_at")

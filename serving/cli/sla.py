@@ -65,7 +65,7 @@ def sla(
             _show(_applied(ledger, settings, home), format)
             return
         with ledger.reading() as connection:
-            answer = lines(connection, settings, datetime.now(UTC))
+            answer = lines(connection, settings, datetime.now(UTC), limit=None)
     unplaced = [{"state": "held" if lead["until"] else "unplaced"} | lead for lead in answer["unplaced"]]
     asked = [{"state": "question", "because": {one["reason"]: 1}} | one for one in answer["questions"]]
     rows = [*answer["items"], *unplaced, *asked]

@@ -80,7 +80,7 @@ def listed(
     return [Unplaced(r["lead_id"], json.loads(r["because"]), r["until"], r["waits_for"]) for r in rows]
 
 
-def lines(connection: Connection, at: datetime, limit: int) -> tuple[int, list[dict[str, Any]]]:
+def lines(connection: Connection, at: datetime, limit: int | None) -> tuple[int, list[dict[str, Any]]]:
     """How many open leads are unplaced, and the oldest of them as rows with `attempts` and `since`."""
     rows = connection.execute(_open(at).limit(limit)).mappings()
     count = connection.execute(select(func.count()).select_from(_open(at).subquery())).scalar_one()
