@@ -17,7 +17,7 @@ from features.config import Config
 from features.eligibility import passes
 from features.errors import CallsheetError
 from features.schema import TABLES
-from serving import deadline, pilot
+from serving import deadline, metrics, pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
 from serving.inline import AlreadyStored, refuse_future
@@ -193,7 +193,22 @@ class Decider:
         decided = asked.mixed({}, None)
         answer = asked.answer(decided, k, reasons=reasons)
         made = self._decision(route, decided, answer, actor, asked.recommender, new_id())
-        return Decided(answer | self.noted(made))
+        said = answer | self.noted(made)
+        metrics.decided(said, f"/{route}")
+        return Decided(said)
+
+    def _mixed(self, asked: Asked, lost: Mapping[str, str], draw: str | None) -> Mixed:
+        """As `Asked.mixed`; a lead that was offered here before is where the draw of the holdout has sent it."""
+        decided = asked.mixed(lost, draw)
+        if not (asked.again and self.config.policy.holdout):
+            return decided
+        before = select(OFFERS.c.offer_id).where(OFFERS.c.lead_id == asked.about[1], decided_here())
+        try:
+            with self.ledger.reading() as connection:
+                sent = connection.execute(before.limit(1)).first() is not None
+        except LedgerError:
+            sent = True  # nobody can say, and then nothing is known
+        return replace(decided, propensity=np.full_like(decided.propensity, np.nan)) if sent else decided
 
     def noted(self, made: Decision) -> Answer:
         """Write a decision down that commits nothing, and say in the fields of its answer whether that was possible."""
@@ -242,11 +257,20 @@ class Decider:
 
     def _offered(
         self, change: Change, settle: Settle, asked: Asked, decided: Mixed, answer: Answer, made: Decision
+                metrics.decided(said, f"/{route}", self._policies(asked, decided, said))
     ) -> Answer:  # fmt: skip
         """Check again, offer, and write the decision: in the transaction of `change`."""
         if "contacts" in asked.rows:
             refuse_erased(change, [asked.rows["contacts"]["contact_id"]], lambda _: "lead.contact.contact_id")
         for table, row in asked.rows.items():
+    def _policies(self, asked: Asked, decided: Mixed, said: Answer) -> list[str]:
+        """The policy of each offer that an answer made."""
+        ids = asked.held.values()
+        made = [item for item in said["items"] if item["offer_id"] and item["offer_id"] not in ids]
+        if decided.ranking.ranked == "rep_id":
+            return [decided.name for _ in made]
+        return [self.policy_of(asked.recommender, item["lead_id"], decided.name) for item in made]
+
             _not_stored(change, table, row)
             change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
         desk = Desk(change, self.config.timezone or "UTC")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -54,7 +54,15 @@ OVERDUE: Final = Gauge(
     "callsheet_offers_overdue", "Open offers past the time by which they should have been answered.",
     multiprocess_mode="livemax",
 )  # fmt: skip
-SLA_BREACHES: Final = Counter("callsheet_sla_breaches_total", "Offers that expired without an answer.")
+EXPIRED: Final = Gauge(
+    "callsheet_offers_expired", "Offers that expired without an answer, by whoever said so, since the ledger began.",
+    multiprocess_mode="livemax",
+)  # fmt: skip
+OFFERS: Final = Counter(
+    "callsheet_offers_total",
+    "Offers that this service made; those that the SLA sent on are /recommend_reps too.",
+    ("policy", "route"),
+)
 CHALLENGED: Final = Counter(
     "callsheet_challenger_answers_total",
     "Answers of the challenger. how: shadow, pilot. result: agrees or differs with the model that serves, error, "
@@ -70,26 +78,22 @@ CHALLENGER_REFUSED: Final = Gauge(
 
 ALL: Final = (
     REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
-    LEDGER_LAG, LEDGER_STALE, OVERDUE, SLA_BREACHES, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
+    LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, OFFERS, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
 )  # fmt: skip
 
 
-#: The routes whose answers are decisions; an explanation tells of one that was counted.
-RANKING: Final = ("/recommend_reps", "/recommend_leads")
+def decided(answer: Mapping[str, Any], route: str, offers: Iterable[str] = ()) -> None:
+    """Count an answer that ranks, once it is written down or turns out to be advice, and whom its rules refused.
 
-
-def answered(route: str, answer: Mapping[str, Any]) -> str:
-    """Count an answer that ranks anew, and whom its rules refused; the rung that ranked, none where nothing did."""
-    rung = answer.get("rung")
-    if rung is None or route not in RANKING:
-        return str(rung or "none")
+    offers  the policy of each offer that was committed with it
+    """
     given = "decision" if answer.get("decision_id") else "advice"
-    if any(item.get("offer_id") for item in answer["items"]):
+    for policy in offers:
+        OFFERS.labels(policy, route).inc()
         given = "offer"
-    DECISIONS.labels(str(answer.get("policy")), str(rung), given).inc()
-    for rule, count in (answer.get("refused") or {}).items():
-        REFUSALS.labels(rule).inc(count)
-    return str(rung)
+    DECISIONS.labels(str(answer["policy"]), str(answer["rung"]), given).inc()
+    for rule, refused in (answer.get("refused") or {}).items():
+        REFUSALS.labels(rule).inc(refused)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -17,6 +17,7 @@ from features.errors import InputError
 from models.assignment import drafted
 from serving import deadline, traces
 from serving.actor import Actor
+from serving import metrics
 from serving.decide import Decider
 from serving.decided import Decided, replayed
 from serving.instants import iso, micros, moment, monday_of
@@ -228,7 +229,9 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
         found = made(decider.now(), week, commit=once is not None, aside=aside)
     answer, decision = _answered(decider, found, week, actor, dry_run=once is None)
     if once is None:
-        return Decided(answer | decider.noted(decision))
+        answer |= decider.noted(decision)
+        metrics.decided(answer, "/plan")
+        return Decided(answer)
     with changing(decider.ledger, decider.clock()) as change:
         if before := replayed(change.connection, once):
             return before
@@ -274,6 +277,8 @@ def _list(change: Change, those: Iterable[Unplaced]) -> None:
 def _unplaced(because: Mapping[str, Unplaced]) -> list[Answer]:
     return [
         {
+    lines, name = answer["assignments"], answer["policy"]
+    metrics.decided(answer, "/plan", [decider.policy_of(found.recommender, one["lead_id"], name) for one in lines])
             "lead_id": one.lead_id, "because": dict(one.because), "waits_for": one.waits_for,
             "until": iso(micros(one.until)) if one.until is not None else None,
         }

@@ -13,6 +13,7 @@ from features.errors import CallsheetError
 from serving import metrics
 from serving.due import due
 from serving.ledger.change import seq_of
+from serving.ledger.events import expired
 
 if TYPE_CHECKING:
     from serving.edge import Edge
@@ -70,6 +71,7 @@ class Pulse:
                 if time.monotonic() >= self._due_at:
                     self._due_at = time.monotonic() + DUE_SECONDS
                     listed = due(connection, live.config, datetime.now(UTC))
+                    metrics.EXPIRED.set(expired(connection))
                     metrics.OVERDUE.set(sum(one.breached and not one.expired for one in listed))
 
 

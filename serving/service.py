@@ -100,7 +100,8 @@ def _answered(answer: Callable[[], Answer]) -> Response:
         with passed.working():
             content = whole(answer)
             if not passed.replayed:
-                passed.rung, passed.policy = metrics.answered(passed.route, content), content.get("policy")
+                passed.rung = str(content.get("rung") or "none")
+                passed.policy = content.get("policy")
             return _json(content)
     except CallsheetError as error:
         return refused(error)
@@ -121,6 +122,12 @@ def _said(decided: Decided) -> Answer:
     """What was decided, marked where it is the answer of an earlier request."""
     PASSED.get().replayed = decided.replayed
     return decided.answer
+
+
+def _advice(answer: Answer) -> Answer:
+    """The answer of a service without a ledger, counted here, for nobody writes it down."""
+    metrics.decided(answer, PASSED.get().route)
+    return answer
 
 
 def _json(content: Any) -> Response:
@@ -245,8 +252,8 @@ class Callsheet:
             if commit:
                 raise CommitUnavailable
             if sent is not None:
-                return self.recommender.reps_for_inline(sent, k, reasons=reasons)
-            return self.recommender.reps_for_lead(str(lead_id), k, reasons=reasons)
+                return _advice(self.recommender.reps_for_inline(sent, k, reasons=reasons))
+            return _advice(self.recommender.reps_for_lead(str(lead_id), k, reasons=reasons))
 
         return _answered(answer)
 
@@ -260,7 +267,7 @@ class Callsheet:
                 return _said(self.decider.leads(rep_id, k, actor=actor, reasons=reasons, once=once))
             if commit:
                 raise CommitUnavailable
-            return self.recommender.leads_for_rep(rep_id, k, reasons=reasons)
+            return _advice(self.recommender.leads_for_rep(rep_id, k, reasons=reasons))
 
         return _answered(answer)
 

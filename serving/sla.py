@@ -11,7 +11,6 @@ from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.config import Config
-from serving import metrics
 from serving.due import due
 from serving.ledger import Ledger
 from serving.ledger.audit import record as audit
@@ -87,7 +86,6 @@ def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
             gone = [str(event["offer_id"]) for event, outcome in outcomes if outcome.result == "applied"]
             if gone:
                 audit(change, SLA.name, "expire", " ".join(gone), {})
-        metrics.SLA_BREACHES.inc(len(gone))
         done += gone
     return tuple(done)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from features.ahead import AHEAD
 from features.config import Config
@@ -83,6 +83,12 @@ def join_parked(change: Change, config: Config) -> int:
 def any_joinable(connection: Connection) -> bool:
     """Whether an event is parked whose offer is known."""
     return connection.execute(_JOINABLE.limit(1)).first() is not None
+
+
+def expired(connection: Connection) -> int:
+    """How many offers were ever told to have expired, by the SLA's work or by a caller."""
+    told = EVENTS.c.kind == "expired", ~EVENTS.c.parked
+    return int(connection.execute(select(func.count()).select_from(EVENTS).where(*told)).scalar_one())
 
 
 _JOINABLE: Final = select(EVENTS).join(OFFERS, OFFERS.c.offer_id == EVENTS.c.offer_id).where(EVENTS.c.parked)

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from serving import metrics
+from serving.cli.options import Format
+from serving.cli.sla import sla as listed
 from serving.ledger import Ledger
+from serving.ledger.events import expired
 from serving.live import Live
 from serving.minute import Minute
 from serving.start import decider
 from tests.serving.conftest import Crm
-from tests.serving.ledger.small import give, holds, offer, offer_of, table
+from tests.serving.ledger.small import furnish, give, holds, offer, offer_of, table
 from tests.serving.live.standing import fill, release
 
 NOW = datetime.now(UTC)
@@ -75,14 +77,27 @@ def test_the_command_lists_what_is_due_and_does_it_when_asked(stood: Ledger, crm
 
 def test_the_service_does_the_same_each_minute(stood: Ledger, crm: Crm, tmp_path: Path) -> None:
     live = Live(stood, crm.config, tmp_path)
-    before = metrics.SLA_BREACHES._value.get()
     one, other = Minute(live, decider(live)), Minute(live, decider(live))
     done = one.once()
     assert done is not None
     assert "LATE" in done.expired
-    assert metrics.SLA_BREACHES._value.get() - before == len(done.expired)
+    with stood.reading() as connection:
+        assert expired(connection) == len(done.expired)
     assert other.once() is None  # this minute is the first one's
     lead = offer_of(stood, "LATE")["lead_id"]
     assert holds(stood)[lead] == done.reoffered[lead]
     offers = [row for row in table(stood, "offers") if row["lead_id"] == lead]
     assert len({row["rep_id"] for row in offers}) == len(offers)
+
+
+def test_the_command_lists_all_that_is_due_however_much_it_is(
+    tmp_path: Path, crm: Crm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Ledger.open(None, tmp_path)
+    furnish(ledger, leads=1_005)
+    give(ledger, *(offer(f"X{n}", f"L{n}", "R2") for n in range(2, 1_006)))
+    ledger.close()
+    listed(config=crm.config_path, home=tmp_path, db=None, apply=False, format=Format.csv)
+    ran = capsys.readouterr()
+    assert len(list(csv.DictReader(io.StringIO(ran.out)))) == 1_005
+    assert "1,005 offers, 1,005 of them not answered in time" in ran.err
