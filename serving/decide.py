@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,9 +25,10 @@ from serving.instants import moment
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
-from serving.ledger.crm import CRM
-from serving.ledger.decisions import Decision, decision, new_id
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.decisions import Decision, decision, new_id, numbers
 from serving.ledger.erase import refuse_erased
+from serving.ledger.holds import decided_here
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk, open_offers
 from serving.ledger.patience import Patience
@@ -68,6 +69,7 @@ class Asked:
     about  lead_id or rep_id, and its value; rows: what an inline lead brings, by table
     held   open offers of the rep who is asked about, by lead
     rules  the same candidates ranked by the rules alone, where the policy needs it; account: the lead's
+    again  whether the lead was offered before
     """
 
     recommender: Recommender
@@ -77,6 +79,7 @@ class Asked:
     held: Mapping[str, str] = field(default_factory=dict)
     rules: Ranking | None = None
     account: str = ""
+    again: bool = False
 
     @classmethod
     def of_lead(cls, recommender: Recommender, lead_id: str, rows: Mapping[str, Mapping[str, Any]]) -> Asked:
@@ -86,14 +89,23 @@ class Asked:
         if not (policy.holdout or policy.explore.share):
             return cls(recommender, ranking, ("lead_id", lead_id), rows)
         rules, account = recommender.by_rules(ranking), recommender.account_of(lead_id)
-        return cls(recommender, ranking, ("lead_id", lead_id), rows, rules=rules, account=account)
+        book = recommender.book
+        again = bool((book.outcomes.lead == book.lead_index.code(lead_id)).any())
+        return cls(recommender, ranking, ("lead_id", lead_id), rows, rules=rules, account=account, again=again)
 
     def mixed(self, lost: Mapping[str, str], draw: str | None) -> Mixed:
-        """The ranking that decides, without those who were lost."""
-        ranking = self.ranking.without(lost)
+        """The ranking that decides, without those who were lost; its propensities are exact, or NaN.
+
+        On a call sheet the rep is given and the leads compete, so nobody knows with what chance each would have got
+        another rep.
+        """
+        ranking, policy = self.ranking.without(lost), self.recommender.config.policy
+        n = len(ranking.best)
+        if self.about[0] == "rep_id":
+            return Mixed(ranking, name_of(ranking), np.full(n, np.nan))
         if self.rules is None:
-            return Mixed(ranking, name_of(ranking), np.eye(1, len(ranking.best))[0])
-        return mixed(ranking, self.rules.without(lost), self.account, self.recommender.config.policy, draw)
+            return Mixed(ranking, name_of(ranking), np.eye(1, n)[0])
+        return mixed(ranking, self.rules.without(lost), self.account, policy, draw)
 
     def until(self, ranking: Ranking) -> datetime | None:
         """When the first of the refusals ends by itself; None: none does."""
@@ -190,7 +202,7 @@ class Decider:
     def _advise(self, route: str, rank: Rank, k: int, actor: Actor, reasons: bool) -> Decided:
         """Answer, and write the decision down; what cannot be written is advice and says so."""
         asked = rank(self.now())
-        decided = asked.mixed({}, None)
+        decided = self._mixed(asked, {}, None)
         answer = asked.answer(decided, k, reasons=reasons)
         made = self._decision(route, decided, answer, actor, asked.recommender, new_id())
         said = answer | self.noted(made)
@@ -232,7 +244,7 @@ class Decider:
             deadline.check()
             asked = rank(self.now())
             decision_id = new_id()
-            decided = asked.mixed(lost, decision_id)
+            decided = self._mixed(asked, lost, decision_id)
             answer = asked.answer(decided, k, reasons=reasons)
             made = self._decision(route, decided, answer, actor, asked.recommender, decision_id)
             try:
@@ -244,10 +256,19 @@ class Decider:
                     told = _told(route, asked, said)
                     record(change, actor.name, "offer" if told["offers"] else "no_offer", made.decision_id, told)
                 self._seen(asked, lost, said)
+                metrics.decided(said, f"/{route}", self._policies(asked, decided, said))
                 return Decided(said)
             except _Overtaken as overtaken:
                 lost |= overtaken.lost
         raise Busy
+
+    def _policies(self, asked: Asked, decided: Mixed, said: Answer) -> list[str]:
+        """The policy of each offer that an answer made."""
+        ids = asked.held.values()
+        made = [item for item in said["items"] if item["offer_id"] and item["offer_id"] not in ids]
+        if decided.ranking.ranked == "rep_id":
+            return [decided.name for _ in made]
+        return [self.policy_of(asked.recommender, item["lead_id"], decided.name) for item in made]
 
     def _seen(self, asked: Asked, lost: Mapping[str, str], said: Answer) -> None:
         """Let the challenger look on at a committed decision on a lead, after it."""
@@ -257,20 +278,11 @@ class Decider:
 
     def _offered(
         self, change: Change, settle: Settle, asked: Asked, decided: Mixed, answer: Answer, made: Decision
-                metrics.decided(said, f"/{route}", self._policies(asked, decided, said))
     ) -> Answer:  # fmt: skip
         """Check again, offer, and write the decision: in the transaction of `change`."""
         if "contacts" in asked.rows:
             refuse_erased(change, [asked.rows["contacts"]["contact_id"]], lambda _: "lead.contact.contact_id")
         for table, row in asked.rows.items():
-    def _policies(self, asked: Asked, decided: Mixed, said: Answer) -> list[str]:
-        """The policy of each offer that an answer made."""
-        ids = asked.held.values()
-        made = [item for item in said["items"] if item["offer_id"] and item["offer_id"] not in ids]
-        if decided.ranking.ranked == "rep_id":
-            return [decided.name for _ in made]
-        return [self.policy_of(asked.recommender, item["lead_id"], decided.name) for item in made]
-
             _not_stored(change, table, row)
             change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
         desk = Desk(change, self.config.timezone or "UTC")
@@ -280,8 +292,7 @@ class Decider:
         for one in settle(desk, asked, ranking):
             lead_id, rep_id = (asked.about[1], one) if by_lead else (one, asked.about[1])
             policy = decided.name if by_lead else self.policy_of(asked.recommender, lead_id, decided.name)
-            # A rep who asks for his leads is the only one who can get them in that answer.
-            propensity = float(decided.propensity[0]) if by_lead else 1.0
+            (propensity,) = numbers(decided.propensity[:1])
             offers[one] = desk.offer(
                 lead_id, rep_id, decision_id=made.decision_id, policy=policy, propensity=propensity
             )
@@ -303,7 +314,7 @@ class Decider:
     ) -> Decision:  # fmt: skip
         return decision(
             decided.ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=recommender.seq or 0,
-            config=self.config.fingerprint, propensity=decided.propensity.tolist(), decision_id=decision_id,
+            config=self.config.fingerprint, propensity=decided.propensity, decision_id=decision_id,
             facts=recommender.facts(decided.ranking, len(answer["items"])),
         )  # fmt: skip
 

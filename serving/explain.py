@@ -40,7 +40,7 @@ def explained(told: Told, load: Load, lead: Answer | None = None) -> Answer:
         "degraded": row["degraded_reason"] is not None,
         "refused": json.loads(row["refused"]), "erased": detail is None, "offers": [_offer(one) for one in told.offers],
         "events": [_event(one) for one in told.events],
-        "items": [], "scores": [], "features": {}, "refused_ids": {}, "replay": None,
+        "items": [], "scores": [], "features": {}, "refused_ids": {}, "unplaced": [], "replay": None,
         "shadow": told.shadow, "lead": lead,
     }  # fmt: skip
     if detail is None:
@@ -55,6 +55,7 @@ def explained(told: Told, load: Load, lead: Answer | None = None) -> Answer:
     features = {one: dict(zip(detail["columns"], vector, strict=True)) for one, vector in detail["vectors"].items()}
     return answer | {
         "items": items, "scores": scores, "features": features, "refused_ids": detail["refused"], "replay": replay,
+        "unplaced": detail.get("unplaced", []),
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,9 +16,8 @@ from features.asof import NEVER
 from features.eligibility import RULES, passes
 from features.errors import InputError
 from models.assignment import drafted
-from serving import deadline, traces
+from serving import deadline, metrics, traces
 from serving.actor import Actor
-from serving import metrics
 from serving.decide import Decider
 from serving.decided import Decided, replayed
 from serving.instants import iso, micros, moment, monday_of
@@ -28,7 +28,6 @@ from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk
 from serving.ledger.unplaced import DATA, PERSON, PLAN, Unplaced, listed, put
 from serving.policy import first_turns
-from serving.ranking import Order
 from serving.reasons import facts_of
 from serving.recommend import Answer, Recommender
 
@@ -58,6 +57,14 @@ class Pairs:
         place[np.lexsort((self.rep, self.lead, -self.score, -value))] = np.arange(len(value))
         return place
 
+    def rank(self) -> np.ndarray:
+        """(n,) place of each pair's rep, from 1, among those who may take its lead."""
+        order = np.lexsort((self.priority(), self.lead))
+        _, start = np.unique(self.lead[order], return_index=True)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order)) - np.repeat(start, np.diff(np.append(start, len(order)))) + 1
+        return rank
+
 
 def week_instant(week: str, now: int, *, commit: bool) -> int:
     """An instant of an ISO week, UTC, microseconds: now where it is this week's.
@@ -82,12 +89,11 @@ class Plan:
 
     recommender: Recommender
     now: int
-    order: Order
+    look: Look
     pairs: Pairs
     chosen: np.ndarray
     because: Mapping[str, Unplaced]
     room: np.ndarray
-    candidates: int
 
     def assignments(self) -> list[Answer]:
         """The chosen pairs, worth most first, those of the model and of the rules in turns."""
@@ -101,7 +107,10 @@ class Plan:
         ]  # fmt: skip
 
     def detail(self) -> dict[str, Any]:
-        """What explains the assignments: by lead, the scores and features of its pair."""
+        """What explains it: by lead, the scores and features of its pair, and where the rep stood among its reps.
+
+        by_rep   of each rep, how many of the leads each rule kept from him; asked: how many leads there were
+        """
         lead, rep = self.pairs.lead[self.chosen], self.pairs.rep[self.chosen]
         order = self.recommender.judge(lead, rep, self.now)[1](np.arange(len(lead)))
         ids = [str(one) for one in self.recommender.book.lead_ids[lead]]
@@ -109,12 +118,23 @@ class Plan:
         return {
             "ranked": "lead_id", "scored": len(self.pairs.lead), "candidates": ids, "refused": {},
             "score": numbers(order.score), "p_accept": numbers(order.p_accept), "p_convert": numbers(order.p_convert),
-            "expected_value": numbers(order.value), "propensity": [1.0] * len(ids),
+            "expected_value": numbers(order.value), "propensity": [None] * len(ids),
+            "rank": self.pairs.rank()[self.chosen].tolist(), "asked": len(self.look.leads), "by_rep": self._by_rep(),
             "columns": list(order.matrix.columns) if order.matrix is not None else [],
             "vectors": dict(zip(ids, rows, strict=False)),
             "facts": dict(zip(ids, facts_of(self.recommender.book, self.recommender.config, lead, rep, self.now),
                               strict=True)),
         }  # fmt: skip
+
+    def _by_rep(self) -> dict[str, dict[str, int]]:
+        counts = self.look.refused_rep[:, 1:].copy()
+        # Who could have taken a lead that nobody gets had no room left.
+        lost = ~np.isin(self.pairs.lead, self.pairs.lead[self.chosen])
+        counts[:, FULL - 1] += np.bincount(self.pairs.rep[lost], minlength=len(counts))
+        return {
+            str(rep): {rule: n for rule, n in zip(RULES, row, strict=True) if n}
+            for rep, row in zip(self.recommender.book.rep_ids, counts.tolist(), strict=True)
+        }
 
     def left(self) -> dict[str, int]:
         """Places that are left by rep; a rep without a limit is not named."""
@@ -124,6 +144,52 @@ class Plan:
             for rep, room, taken in zip(self.recommender.book.rep_ids, self.room, used, strict=True)
             if room < NO_LIMIT
         }
+
+
+class Look:
+    """What filters and ranking say of every pair of some leads and all reps, part by part.
+
+    refused_lead, refused_rep  (leads, rules + 1), (reps, rules + 1): how many pairs of each every rule refuses; 0: none
+    ends                       (leads,) when the first of a lead's refusals ends by itself
+    order                      the last that was ranked; digest: SHA-256 of the features of all that were
+    """
+
+    def __init__(self, recommender: Recommender, leads: np.ndarray, now: int, t: int) -> None:
+        self.recommender, self.leads, self.now, self.t = recommender, leads, now, t
+        self.reps = np.arange(len(recommender.book.rep_ids), dtype=np.int64)
+        width = len(RULES) + 1
+        self.refused_lead = np.zeros((len(leads), width), np.int64)
+        self.refused_rep = np.zeros((len(self.reps), width), np.int64)
+        self.ends = np.full(len(leads), NEVER, np.int64)
+        self.order = recommender.judge(leads[:0], self.reps[:0], now)[1](np.empty(0, np.int64))
+        self.digest = hashlib.sha256()
+        self.parts: list[Pairs] = []
+        step = max(1, CHUNK // max(len(self.reps), 1))
+        for start in range(0, len(leads), step):
+            self._take(slice(start, start + step))
+
+    def _take(self, span: slice) -> None:
+        deadline.check()
+        part, reps, width = self.leads[span], len(self.reps), len(RULES) + 1
+        lead, rep = np.repeat(part, reps), np.tile(self.reps, len(part))
+        refused, ordered = self.recommender.judge(lead, rep, self.now)
+        if self.t != self.now:
+            refused = np.where(refused == FULL, 0, refused)  # another week's room
+        of_lead = refused + np.repeat(np.arange(len(part)), reps) * width
+        self.refused_lead[span] = np.bincount(of_lead, minlength=len(part) * width).reshape(-1, width)
+        self.refused_rep += np.bincount(refused + rep * width, minlength=reps * width).reshape(-1, width)
+        rows = np.flatnonzero(refused == 0)
+        if self.t == self.now:  # who could take a lead that nobody gets will have had no room left
+            full, now = np.where(refused == 0, FULL, refused), np.full(len(rep), self.now, np.int64)
+            passing = passes(self.recommender.book, full, rep, now)
+            self.ends[span] = passing.reshape(len(part), -1).min(axis=1, initial=NEVER)
+        if len(rows):
+            self.order = order = ordered(rows)
+            if order.matrix is not None:
+                self.digest.update(np.ascontiguousarray(order.matrix.values).tobytes())
+            side = order.side if order.side is not None else np.zeros(len(rows), np.int64)
+            worth = order.score, order.p_accept, order.p_convert, order.value
+            self.parts.append(Pairs(lead[rows], rep[rows], *worth, side))
 
 
 def made(
@@ -137,43 +203,18 @@ def made(
     """
     book, now = recommender.book, recommender.now
     t = week_instant(week, now, commit=commit)
-    leads, reps = recommender.open_at(now), np.arange(len(book.rep_ids), dtype=np.int64)
+    leads = recommender.open_at(now)
     left = {one: why for one, why in (aside or {}).items() if one in book.lead_index}
     waiting = np.isin(leads, book.lead_index.codes(list(left)))
     left = {str(one): left[str(one)] for one in book.lead_ids[leads[waiting]]}
-    leads = leads[~waiting]
-    parts: list[Pairs] = []
-    refused_of = np.zeros((len(leads), len(RULES) + 1), np.int64)
-    ends = np.full(len(leads), NEVER, np.int64)
-    order = recommender.judge(leads[:0], reps[:0], now)[1](np.empty(0, np.int64))
-    step = max(1, CHUNK // max(len(reps), 1))
-    for start in range(0, len(leads), step):
-        deadline.check()
-        part = leads[start : start + step]
-        lead, rep = np.repeat(part, len(reps)), np.tile(reps, len(part))
-        refused, ordered = recommender.judge(lead, rep, now)
-        if t != now:
-            refused = np.where(refused == FULL, 0, refused)  # another week's room
-        counts = refused + np.repeat(np.arange(len(part)), len(reps)) * (len(RULES) + 1)
-        refused_of[start : start + step] = np.bincount(counts, minlength=len(part) * (len(RULES) + 1)).reshape(
-            len(part), -1
-        )
-        rows = np.flatnonzero(refused == 0)
-        if t == now:  # who could take a lead that nobody gets will have had no room left
-            passing = passes(book, np.where(refused == 0, FULL, refused), rep, np.full(len(rep), now, np.int64))
-            ends[start : start + step] = passing.reshape(len(part), -1).min(axis=1, initial=NEVER)
-        if len(rows):
-            order = ordered(rows)
-            side = order.side if order.side is not None else np.zeros(len(rows), np.int64)
-            worth = order.score, order.p_accept, order.p_convert, order.value
-            parts.append(Pairs(lead[rows], rep[rows], *worth, side))
+    look = Look(recommender, leads[~waiting], now, t)
     deadline.check()
-    pairs = _joined(parts)
-    room = _room(recommender, reps, t)
+    pairs = _joined(look.parts)
+    room = _room(recommender, look.reps, t)
     starts = first_turns(recommender.config.policy, "plan", now)
     chosen = drafted(pairs.lead, pairs.rep, pairs.priority(), room, pairs.side, starts)
-    because = left | _because(recommender, leads, refused_of, ends, pairs, chosen)
-    return Plan(recommender, now, order, pairs, chosen, because, room, len(leads) * len(reps))
+    because = left | _because(look, pairs, chosen)
+    return Plan(recommender, now, look, pairs, chosen, because, room)
 
 
 def _joined(parts: list[Pairs]) -> Pairs:
@@ -192,21 +233,18 @@ def _room(recommender: Recommender, reps: np.ndarray, t: int) -> np.ndarray:
     return np.where(recommender.book.spent.at(reps, at, before=True) > at, 0, places)
 
 
-def _because(
-    recommender: Recommender, leads: np.ndarray, refused_of: np.ndarray, ends: np.ndarray, pairs: Pairs,
-    chosen: np.ndarray,
-) -> dict[str, Unplaced]:  # fmt: skip
+def _because(look: Look, pairs: Pairs, chosen: np.ndarray) -> dict[str, Unplaced]:
     """Why each lead that nobody gets has no rep: who could have taken it had no room left."""
-    eligible = np.bincount(np.searchsorted(leads, pairs.lead), minlength=len(leads))
+    eligible = np.bincount(np.searchsorted(look.leads, pairs.lead), minlength=len(look.leads))
     placed = set(pairs.lead[chosen].tolist())
     because = {}
-    for place, code in enumerate(leads.tolist()):
+    for place, code in enumerate(look.leads.tolist()):
         if code not in placed:
-            counts = dict(zip(RULES, refused_of[place, 1:].tolist(), strict=True))
+            counts = dict(zip(RULES, look.refused_lead[place, 1:].tolist(), strict=True))
             counts["capacity_full"] += int(eligible[place])
-            lead_id = str(recommender.book.lead_ids[code])
+            lead_id = str(look.recommender.book.lead_ids[code])
             why = {rule: n for rule, n in counts.items() if n}
-            because[lead_id] = Unplaced(lead_id, why, moment(int(ends[place])), PLAN)
+            because[lead_id] = Unplaced(lead_id, why, moment(int(look.ends[place])), PLAN)
     return because
 
 
@@ -237,6 +275,8 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
             return before
         answer = _committed(decider, change, found, answer, decision, actor)
         keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
+    lines, name = answer["assignments"], answer["policy"]
+    metrics.decided(answer, "/plan", [decider.policy_of(found.recommender, one["lead_id"], name) for one in lines])
     return Decided(answer)
 
 
@@ -253,19 +293,20 @@ def _committed(
         rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
         if rule is None:
             offer_id = desk.offer(
-                lead_id, rep_id, decision_id=decision.decision_id, propensity=1.0,
+                lead_id, rep_id, decision_id=decision.decision_id, propensity=None,
                 policy=decider.policy_of(found.recommender, lead_id, answer["policy"]),
             )  # fmt: skip
             offered.append(line | {"offer_id": offer_id})
         elif rule not in ("lead_taken", "lead_closed"):
             because[lead_id] = Unplaced(lead_id, {rule: 1}, waits_for=PLAN)
     _list(change, because.values())
-    decision.saying({"items": offered}).commit(change)
+    unplaced = _unplaced(because)
+    decision.saying({"items": offered, "unplaced": unplaced}).commit(change)
     told = {line["lead_id"]: line["offer_id"] for line in offered}
     payload = {"week": answer["week"], "offers": told, "unplaced": len(because)}
     record(change, actor.name, "plan", decision.decision_id, payload)
     done = {"decision_id": decision.decision_id, "advice_only": False}
-    return answer | done | {"assignments": offered, "unplaced": _unplaced(because)}
+    return answer | done | {"assignments": offered, "unplaced": unplaced}
 
 
 def _list(change: Change, those: Iterable[Unplaced]) -> None:
@@ -277,8 +318,6 @@ def _list(change: Change, those: Iterable[Unplaced]) -> None:
 def _unplaced(because: Mapping[str, Unplaced]) -> list[Answer]:
     return [
         {
-    lines, name = answer["assignments"], answer["policy"]
-    metrics.decided(answer, "/plan", [decider.policy_of(found.recommender, one["lead_id"], name) for one in lines])
             "lead_id": one.lead_id, "because": dict(one.because), "waits_for": one.waits_for,
             "until": iso(micros(one.until)) if one.until is not None else None,
         }
@@ -294,17 +333,18 @@ def _answered(
     for nobody in found.because.values():
         refused.update(nobody.because)
     assignments = found.assignments()
-    answer = found.recommender.said(found.order, found.now) | {
-        "week": week, "dry_run": dry_run, "candidates": found.candidates, "assignments": assignments,
-        "unplaced": _unplaced(found.because), "room": found.left(),
+    unplaced = _unplaced(found.because)
+    answer = found.recommender.said(found.look.order, found.now) | {
+        "week": week, "dry_run": dry_run, "candidates": len(found.look.leads) * len(found.look.reps),
+        "assignments": assignments, "unplaced": unplaced, "room": found.left(),
     }  # fmt: skip
-    product = found.order.product
+    product = found.look.order.product
     content_hash = product.content_hash if product is not None else None
     p = found.pairs
     ids = found.recommender.book.lead_ids[p.lead] + "\x1f" + found.recommender.book.rep_ids[p.rep]
     row = row_of(
         answer | {"refused": dict(refused)}, route="plan", actor=actor.name, at=decider.clock(),
         seq=found.recommender.seq or 0, config=decider.config.fingerprint, now=found.now, content_hash=content_hash,
-        inputs_hash=inputs_hash(found.now, ids, None),
+        inputs_hash=inputs_hash(found.now, np.append(ids, found.look.digest.hexdigest()), None),
     )  # fmt: skip
-    return answer, Decision(row, found.detail() | {"items": assignments})
+    return answer, Decision(row, found.detail() | {"items": assignments, "unplaced": unplaced})

@@ -8,7 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from features.book import Book
 from features.eligibility import RULES as REFUSALS
+from features.errors import UnknownId
 from features.matrix import Matrix
 from models.assignment import turns
 from models.product import Product
@@ -110,3 +112,15 @@ class Ranking:
         for place in np.flatnonzero(np.isin(self.ids, list(ids))):
             refused[place] = REFUSALS.index(ids[str(self.ids[place])]) + 1
         return replace(self, refused=refused, best=self.best[refused[self.rows[self.best]] == 0])
+
+
+def codes_of(book: Book, lead_ids: Sequence[str], rep_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) codes of the two sides of named pairs. Raises UnknownId, whose field names the pair: pairs[3].lead_id."""
+    found = []
+    for index, ids, name in ((book.lead_index, lead_ids, "lead_id"), (book.rep_index, rep_ids, "rep_id")):
+        try:
+            found.append(index.codes(ids))
+        except UnknownId:
+            for place, value in enumerate(ids):
+                index.code(value, f"pairs[{place}].{name}")  # raises, naming the pair
+    return found[0], found[1]

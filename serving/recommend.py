@@ -16,7 +16,6 @@ from features.config import Config
 from features.eligibility import RULES as REFUSALS
 from features.eligibility import objects, refusals
 from features.engine import Engine
-from features.errors import UnknownId
 from features.matrix import Matrix
 from models.product import Product
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
@@ -26,7 +25,7 @@ from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
 from serving.policy import first_turns, kept_out
-from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Order, Ranking, ruled
+from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Order, Ranking, codes_of, ruled
 from serving.reasons import Facts, facts_of, reasons_of
 from serving.trial import Contender
 
@@ -180,7 +179,7 @@ class Recommender:
         Raises UnknownId, whose field names the pair: pairs[3].lead_id.
         """
         book, (standing, engine) = self.book, self._served
-        lead, rep = _codes(book, lead_ids, rep_ids)
+        lead, rep = codes_of(book, lead_ids, rep_ids)
         t = book.leads.born[lead].copy()
         if as_of is not None:
             given = [i for i, at in enumerate(as_of) if at is not None]
@@ -341,18 +340,13 @@ class Recommender:
 
     def _sides(self, lead: np.ndarray, t: np.ndarray, *, sheet: bool) -> np.ndarray:
         """(n,) int: who ranks each lead, as `Order.side` tells it."""
-        held = self._held_out(lead, t) if sheet else np.zeros(len(lead), bool)
+        held, policy = np.zeros(len(lead), bool), self.config.policy
+        if sheet and policy.holdout:
+            if self._kept_out is None:
+                self._kept_out = kept_out(self.book.account_ids, policy)
+            account = self.book.account_of(lead, t)
+            held = (account >= 0) & self._kept_out[np.maximum(account, 0)]
         return np.where(objects(self.book, lead), OBJECTING, np.where(held, HELD_OUT, 0))
-
-    def _held_out(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """(n,) bool: leads of accounts that stay on the rules."""
-        policy = self.config.policy
-        if not policy.holdout:
-            return np.zeros(len(lead), bool)
-        if self._kept_out is None:
-            self._kept_out = kept_out(self.book.account_ids, policy)
-        account = self.book.account_of(lead, t)
-        return np.asarray((account >= 0) & self._kept_out[np.maximum(account, 0)])
 
     def _mixed(
         self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, rep: np.ndarray, t: np.ndarray,
@@ -389,17 +383,6 @@ class Recommender:
             "degraded": reason is not None, "degraded_reason": reason,
             "model_version": standing.version if by_model else None, "feature_version": FEATURE_VERSION,
         }  # fmt: skip
-
-
-def _codes(book: Book, lead_ids: Sequence[str], rep_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    found = []
-    for index, ids, name in ((book.lead_index, lead_ids, "lead_id"), (book.rep_index, rep_ids, "rep_id")):
-        try:
-            found.append(index.codes(ids))
-        except UnknownId:
-            for place, value in enumerate(ids):
-                index.code(value, f"pairs[{place}].{name}")  # raises, naming the pair
-    return found[0], found[1]
 
 
 def _null(number: float) -> float | None:

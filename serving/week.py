@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from features.errors import UnknownId
 from serving.explain import Load, replayed
@@ -20,6 +20,7 @@ from serving.ledger.tables import DECISION_DETAILS, DECISIONS
 
 Answer = dict[str, Any]
 _REPS = CRM["reps"]
+_OFFERED = exists().where(OFFERS.c.decision_id == DECISIONS.c.decision_id)
 
 
 def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, now: datetime, load: Load) -> Answer:
@@ -27,9 +28,11 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
 
     capacity, used   places of the week and how many of them are taken; share: of all offers made that week
     no_capacity_at   when the rep said that he has no capacity left, which fills the rest of the week; None: he did not
-    refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were
+    refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were, each
+                     lead of a committed plan being one
     offers           each with its rank and worth in its decision, and the strongest reason for it: as it was answered,
-                     else made anew by the model of then, which `load` brings; None: that is gone, or it was erased
+                     else made anew by the model of then, which `load` brings; None: that is gone, or it was erased;
+                     rank: of a plan's, that of the rep among those who could have the lead
     Raises           UnknownId, InputError
     """
     rep = connection.execute(select(_REPS).where(_REPS.c.rep_id == rep_id)).mappings().first()
@@ -85,13 +88,15 @@ def _refusals(connection: Connection, rep_id: str, start: datetime, end: datetim
     asked = (
         select(DECISION_DETAILS.c.body)
         .join(DECISIONS, DECISIONS.c.decision_id == DECISION_DETAILS.c.decision_id)
-        .where(DECISIONS.c.at >= start, DECISIONS.c.at < end, DECISIONS.c.lead_id.is_not(None))
+        .where(DECISIONS.c.at >= start, DECISIONS.c.at < end)
+        .where(or_(DECISIONS.c.lead_id.is_not(None), and_(DECISIONS.c.route == "plan", _OFFERED)))
     )
     count, refused = 0, Counter[str]()
     for body in connection.execute(asked).scalars():
-        count += 1
-        told = unpack(body)["refused"]
-        refused.update(rule for rule, reps in told.items() if rep_id in reps)
+        told = unpack(body)
+        count += told.get("asked", 1)
+        refused.update(told.get("by_rep", {}).get(rep_id, {}))
+        refused.update(rule for rule, reps in told["refused"].items() if rep_id in reps)
     return count, dict(sorted(refused.items()))
 
 
@@ -109,7 +114,8 @@ def _line(
     other = rep_id if detail["ranked"] == "rep_id" else row["lead_id"]
     if other in detail["candidates"]:
         place = detail["candidates"].index(other)
-        line |= {"rank": place + 1, "expected_value": detail["expected_value"][place]}
+        rank = detail["rank"][place] if "rank" in detail else place + 1
+        line |= {"rank": rank, "expected_value": detail["expected_value"][place]}
     shown = [item for item in detail["items"] if item.get(detail["ranked"]) == other]
     reasons = (shown[0].get("reasons") if shown else None) or replayed(decision, detail, load, other)[1].get(other, [])
     return line | {"reason": reasons[0]["text"] if reasons else None}

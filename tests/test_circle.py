@@ -113,7 +113,7 @@ def _written_down(home: Path, made: dict[str, str]) -> None:
     assert len(rows) == len(made)
     assert {row.answer for row in rows} == {"accepted", "rejected"}
     assert {row.policy for row in rows} <= {"champion", "holdout", "explore"}
-    assert any(0 < row.propensity < 1 for row in rows)
+    assert any(row.propensity is not None and 0 < row.propensity < 1 for row in rows)
 
 
 def _swapped_under_load(url: str, before: str, after: str, where: tuple[str, ...]) -> None:

@@ -59,23 +59,19 @@ def plan(
     settings = config_at(config)
     from serving import listing
     from serving.actor import CLI
-    from serving.decide import Decider
     from serving.ledger import Ledger
     from serving.ledger.configurations import note
     from serving.ledger.idempotency import Once
-    from serving.live import ledger_book
-    from serving.live.follow import utc_now
+    from serving.live import Live
     from serving.plan import plan as planned
-    from serving.start import recommender
+    from serving.start import decider
 
     with closing(Ledger.open(db, home)) as ledger:
-        ready = recommender(ledger_book(ledger, settings), settings, home, db)
-        ready.clock = utc_now
         note(ledger, settings, CLI.name)
-        decider = Decider(ledger, settings, lambda: ready)
+        known = decider(Live(ledger, settings, home))
         asked = week or _week(datetime.now(UTC))
         once = Once.of(CLI.name, "plan", uuid.uuid4().hex, {"week": asked}) if commit else None
-        answer = planned(decider, asked, actor=CLI, once=once).answer
+        answer = planned(known, asked, actor=CLI, once=once).answer
     if format is Format.json:
         listing.show_object(answer)
         return

@@ -44,8 +44,9 @@ class Decision:
         return str(self.row["decision_id"])
 
     def saying(self, answer: Mapping[str, Any]) -> Decision:
-        """The same decision with the answer as it was given in the end: with its offers."""
-        return Decision(self.row, {**self.detail, "items": answer["items"]})
+        """The same decision with the answer as it was given in the end: with its offers, and who was left without."""
+        told = {name: answer[name] for name in ("items", "unplaced") if name in answer}
+        return Decision(self.row, {**self.detail, **told})
 
     def write(self, connection: Connection) -> None:
         """Write it by itself: it commits nothing."""
@@ -77,14 +78,15 @@ def new_id() -> str:
 
 def decision(
     ranking: Ranking, answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str,
-    propensity: Sequence[float], facts: Mapping[str, Facts], decision_id: str | None = None,
+    propensity: np.ndarray, facts: Mapping[str, Facts], decision_id: str | None = None,
 ) -> Decision:  # fmt: skip
     """What is written of an answer.
 
     answer      as the caller gets it
     config      fingerprint of the configuration; seq: the last change that the book knew
     facts       of each candidate that is shown, from which the sentences of its reasons are made again
-    propensity  (n,) of each ranked candidate, the best first: the chance with which the policy commits it
+    propensity  (n,) of each ranked candidate, the best first: the chance with which the policy commits it; NaN: nobody
+                knows
     """
     order, rows = ranking.order, ranking.rows
     best = ranking.best[:KEPT]
@@ -100,7 +102,7 @@ def decision(
         "ranked": ranking.ranked, "scored": len(rows), "candidates": [str(i) for i in ranking.ids[rows[best]]],
         "score": numbers(order.score[best]), "p_accept": numbers(order.p_accept[best]),
         "p_convert": numbers(order.p_convert[best]), "expected_value": numbers(order.value[best]),
-        "propensity": [float(p) for p in propensity[: len(best)]], "refused": refused, "items": answer["items"],
+        "propensity": numbers(propensity[: len(best)]), "refused": refused, "items": answer["items"],
         "columns": list(order.matrix.columns) if order.matrix is not None else [],
         "vectors": _vectors(ranking, shown), "facts": dict(facts),
     }  # fmt: skip

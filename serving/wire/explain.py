@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serving.wire.base import Answer
+from serving.wire.plan import Unplaced
 
 
 class OfferTold(Answer):
@@ -82,6 +83,7 @@ class ExplainAnswer(Answer):
     items        what was answered, each line with its reasons; scores: every candidate that was ranked, the best first
     features     by candidate that was shown, feature -> value; null: not known then
     refused      how many each rule refused; refused_ids: whom, where the candidates were reps
+    unplaced     of a plan, the leads without a rep, as it said
     erased       the particulars are gone with the contact that they were about
     """
 
@@ -107,6 +109,7 @@ class ExplainAnswer(Answer):
     refused_ids: dict[str, list[str]]
     erased: bool
     items: list[dict[str, Any]]
+    unplaced: list[Unplaced]
     scores: list[dict[str, Any]]
     features: dict[str, dict[str, float | None]]
     replay: Replay | None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
 from features.errors import InputError, ModelError
 from models.product import Product
+from serving import metrics
 from serving.actor import LOCAL
 from serving.due import said
 from serving.explain import explained
@@ -22,8 +25,9 @@ from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.load import load
+from serving.ledger.tables import HOLDS
 from serving.ledger.unplaced import PERSON, Unplaced, listed, put
-from serving.plan import plan
+from serving.plan import made, plan
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import rows
 from tests.serving.standing_ledger import Stand
@@ -64,22 +68,35 @@ def test_every_open_lead_is_assigned_or_unplaced_with_its_because(stand: Stand) 
     said = explained(told, lambda content_hash: stand.crm.products[1])
     assert said["replay"] == {"model": "here", "agrees": True, "because": None}
     assert set(said["features"]) == set(assigned)
+    found = made(recommender, this_week(stand))
+    pairs = found.pairs
+    matrix = recommender.judge(pairs.lead, pairs.rep, found.now)[1](np.arange(len(pairs.lead))).matrix
+    assert matrix is not None
+    assert found.look.digest.digest() == hashlib.sha256(np.ascontiguousarray(matrix.values).tobytes()).digest()
 
 
 def test_a_committed_plan_makes_its_offers_once_and_holds_nobody_over_his_room(stand: Stand) -> None:
-    once = stand.once()
+    once, before = stand.once(), metrics.OFFERS.labels("champion", "/plan")._value.get()
     first = plan(stand.decider, this_week(stand), actor=LOCAL, once=once)
     again = plan(stand.decider, this_week(stand), actor=LOCAL, once=once)
     assert again.replayed
     assert again.answer == first.answer
     with stand.ledger.reading() as connection:
-        made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id == first.answer["decision_id"])).all()
+        offers = connection.execute(select(OFFERS).where(OFFERS.c.decision_id == first.answer["decision_id"])).all()
         assert verify(connection) is None
         queued = {one.lead_id: one for one in listed(connection, stand.now)}
+        said = explained(read(connection, first.answer["decision_id"]), lambda content_hash: stand.crm.products[1])
+        held = set(connection.execute(select(HOLDS.c.lead_id)).scalars())
+    open_leads = {str(stand.known.book.lead_ids[code]) for code in stand.known.open_leads}
+    assigned = {line["lead_id"] for line in first.answer["assignments"]}
+    assert open_leads == {one for one in held if one in open_leads} | set(queued)
+    assert assigned <= held
+    assert said["unplaced"] == first.answer["unplaced"]
+    assert metrics.OFFERS.labels("champion", "/plan")._value.get() - before == len(offers)
     assert {one: dict(queued[one].because) for one in queued} == {
         line["lead_id"]: line["because"] for line in first.answer["unplaced"]
     }
-    assert {row.offer_id for row in made} == {line["offer_id"] for line in first.answer["assignments"]}
+    assert {row.offer_id for row in offers} == {line["offer_id"] for line in first.answer["assignments"]}
     stand.follow()
     dry = plan(stand.decider, this_week(stand), actor=LOCAL).answer
     given = Counter(line["rep_id"] for line in first.answer["assignments"])

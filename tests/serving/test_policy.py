@@ -16,9 +16,13 @@ from serving.actor import LOCAL
 from serving.decide import Decider
 from serving.ladder import Standing
 from serving.ledger import Ledger
+from serving.ledger.change import changing
 from serving.ledger.crm import OFFERS
+from serving.ledger.decisions import read
+from serving.ledger.events import record
 from serving.ledger.holds import decided_here
 from serving.ledger.load import load
+from serving.plan import plan
 from serving.policy import drawn_with, held_out, kept_out, mixed
 from serving.recommend import Recommender
 from tests.serving.conftest import Crm
@@ -124,4 +128,34 @@ def test_offers_carry_their_policy_and_propensity(crm: Crm, tmp_path: Path) -> N
     assert set(ours) == {row.offer_id for row in made}
     history = Offered.of(crm.book, ours, kept_out(crm.book.account_ids, recommender.config.policy))
     assert len(history.account) == 0
+    ledger.close()
+
+
+def test_what_no_one_knows_the_chance_of_has_no_propensity(crm: Crm, tmp_path: Path) -> None:
+    """Leads compete in a plan and on a sheet; a lead that goes on does so by the draw that sent it where it was."""
+    ledger = Ledger.open(None, tmp_path)
+    load(ledger, crm.snapshot)
+    stand = Stand(ledger, crm)
+    config = mixing(crm, holdout=0.5).config
+    stand.known.config = config
+    stand.decider = Decider(ledger, config, lambda: stand.known, lambda: stand.now)
+    first = stand.decider.reps(stand.free_lead(), None, 1, actor=LOCAL, once=stand.once()).answer
+    told = {"event_id": "no", "offer_id": first["items"][0]["offer_id"], "kind": "rejected", "reason": "other"}
+    with changing(ledger, stand.now) as change:
+        record(change, config, [told | {"at": stand.now}], LOCAL)
+    stand.minutes += 1
+    stand.follow()
+    stand.known.config = config
+    again = stand.decider.reps(first["lead_id"], None, 1, actor=LOCAL, once=stand.once()).answer
+    sheet = stand.decider.leads(str(crm.book.rep_ids[3]), 2, actor=LOCAL, once=stand.once()).answer
+    year, week, _ = stand.now.isocalendar()
+    planned = plan(stand.decider, f"{year}-W{week:02d}", actor=LOCAL, once=stand.once()).answer
+    with ledger.reading() as connection:
+        made = connection.execute(select(OFFERS.c.decision_id, OFFERS.c.propensity)).all()
+        details = [read(connection, one["decision_id"]).detail for one in (again, planned)]
+    of = {row.decision_id: row.propensity for row in made}
+    assert of[first["decision_id"]] in (0.5, 1.0)
+    for answer in (again, sheet, planned):
+        assert of[answer["decision_id"]] is None
+    assert all(detail is not None and set(detail["propensity"]) == {None} for detail in details)
     ledger.close()

@@ -10,6 +10,7 @@ from serving.explain import Load
 from serving.ledger import Ledger
 from serving.ledger.load import load
 from serving.ledger.offers import week_of
+from serving.plan import plan
 from serving.week import rep_week
 from tests.serving.conftest import Crm
 from tests.serving.standing_ledger import Stand
@@ -45,6 +46,23 @@ def test_a_rep_s_week_lists_load_share_refusals_and_reasons(stand: Stand) -> Non
     assert theirs["refused"] == {refused[0]: 2}
     assert hers["asked"] == 2
     assert 0 < hers["share"] <= 1
+
+
+def test_a_committed_plan_tells_each_rep_s_refusals_and_his_own_rank(stand: Stand) -> None:
+    year, number, _ = stand.now.isocalendar()
+    answer = plan(stand.decider, f"{year}-W{number:02d}", actor=LOCAL, once=stand.once()).answer
+    lines = {line["rep_id"]: line["lead_id"] for line in answer["assignments"]}
+    with stand.ledger.reading() as connection:
+        weeks = {rep_id: rep_week(connection, rep_id, None, "UTC", stand.now) for rep_id in lines}
+    asked = len(stand.known.open_leads)
+    for rep_id, week in weeks.items():
+        offered = sum(line["rep_id"] == rep_id for line in answer["assignments"])
+        own = {line["lead_id"]: line for line in week["offers"] if line["decision_id"] == answer["decision_id"]}
+        assert len(own) == offered
+        assert week["asked"] == asked
+        assert 0 < sum(week["refused"].values()) <= asked - offered
+        lead_id = lines[rep_id]
+        assert own[lead_id]["rank"] == stand.known.rank_reps(lead_id).best_ids.index(rep_id) + 1
 
 
 def test_a_week_is_that_of_the_rep_s_own_clock(stand: Stand) -> None:
