@@ -52,7 +52,7 @@ class Standing:
 
 
 @contextmanager
-def standing(folder: Path, *who: str, accounts: int = 600, reps: int = 40, offers: int = 4000) -> Iterator[Standing]:
+def standing(folder: Path, *who: str, accounts: int = 300, reps: int = 40, offers: int = 1500) -> Iterator[Standing]:
     """Make everything in a folder, and serve it; each of `who` gets a key. CALLSHEET_QUOTA counts as always."""
     crm, home = folder / "crm", folder / "home"
     write_sample(crm, accounts=accounts, reps=reps, offers=offers, seed=0, end=datetime.now(UTC).date())
