@@ -17,6 +17,9 @@ from models.product import Product
 #: What loading a model may cost; a file that is whole and yet drives the loader mad is stopped here.
 PROBE_SECONDS = 60
 PROBE_MEMORY = 4 * 1024**3
+#: What scoring 200 pairs may take of one core: five times what the gate allows, for it is asked of every worker's
+#: machine, and only a model that would hold up its callers is to be refused.
+SCORING_MS = 50.0
 
 HEX = frozenset("0123456789abcdef")
 
@@ -77,11 +80,13 @@ class ModelCache:
 def probe(folder: Path, content_hash: str, *, seconds: float = PROBE_SECONDS, memory: int = PROBE_MEMORY) -> None:
     """Load and try a model in a process of its own: a native crash, a hang or a flood of memory ends only that.
 
-    Raises ModelError saying how it ended. Cost: about 2 s, most of it imports.
+    One that takes more than SCORING_MS for 200 pairs is refused, too. Cost: about 2 s, most of it imports.
+    Raises ModelError saying how it ended
     """
     root = str(Path(__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "serving.probe", str(folder), content_hash, str(int(seconds)), str(memory)]
+    limits = [str(int(seconds)), str(memory), str(SCORING_MS)]
+    command = [sys.executable, "-m", "serving.probe", str(folder), content_hash, *limits]
     try:
         tried = subprocess.run(
             command,

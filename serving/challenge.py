@@ -7,11 +7,11 @@ from pathlib import Path
 from features.config import Config
 from features.errors import Refused, UsageError
 from serving.cache import ModelCache
+from serving.ladder import usable
 from serving.ledger import Ledger
 from serving.ledger.challengers import Challenger, Challengers
 from serving.ledger.releases import Released, Releases
 from serving.ledger.shadows import Watched, watched
-from serving.trial import tried
 
 
 def challenge(
@@ -37,7 +37,7 @@ def challenge(
         raise Refused(f"Model {model.version} serves already, so there is nothing to try it beside.")
     cache = ModelCache(home)
     cache.fetch(model.content_hash, registry.product_folder(found.version))
-    tried(model, cache.load, config)
+    usable(model, cache.load, config)
     based_on = seen if seen is not None else (now.revision if now else 0)
     return challengers.name(model, seen=based_on, reason=reason or "to be tried beside what serves")
 

@@ -203,6 +203,14 @@ def test_the_trial_is_held_to_its_memory(crm: Crm, home: Path) -> None:
         probe(folder(crm, home, 0), crm.products[0].content_hash, memory=64 * 1024**2)
 
 
+def test_a_model_that_would_hold_up_its_callers_does_not_serve(
+    crm: Crm, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.cache.SCORING_MS", -1.0)
+    with pytest.raises(ModelError, match=r"ms to score 200 pairs; allowed are -1"):
+        ModelCache(home).load(crm.products[0].content_hash)
+
+
 def test_fetch_copies_only_what_is_whole_and_mends_a_damaged_copy(crm: Crm, home: Path, tmp_path: Path) -> None:
     cache, source = ModelCache(tmp_path / "other"), folder(crm, home, 0)
     digest = crm.products[0].content_hash

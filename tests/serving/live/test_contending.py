@@ -56,7 +56,7 @@ def test_a_challenger_that_cannot_be_used_is_refused_and_changes_nothing(
     before = live.recommender.reps_for_lead(lead)
     for fault in ("damaged", "gone", "failing", "slow"):
         if fault == "slow":
-            monkeypatch.setattr("serving.trial.BUDGET_MS", 0.0)
+            monkeypatch.setattr("serving.cache.SCORING_MS", -1.0)
         refuse(live, crm, fault)
         said = card_of(live.recommender)
         assert not said["challenger"]["usable"], fault
