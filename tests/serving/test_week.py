@@ -53,7 +53,7 @@ def test_a_committed_plan_tells_each_rep_s_refusals_and_his_own_rank(stand: Stan
     answer = plan(stand.decider, f"{year}-W{number:02d}", actor=LOCAL, once=stand.once()).answer
     lines = {line["rep_id"]: line["lead_id"] for line in answer["assignments"]}
     with stand.ledger.reading() as connection:
-        weeks = {rep_id: rep_week(connection, rep_id, None, "UTC", stand.now) for rep_id in lines}
+        weeks = {one: rep_week(connection, one, None, "UTC", stand.now, load_of(stand)) for one in lines}
     asked = len(stand.known.open_leads)
     for rep_id, week in weeks.items():
         offered = sum(line["rep_id"] == rep_id for line in answer["assignments"])
