@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,13 +19,15 @@ from features.schema import TABLES
 from serving import deadline, metrics, pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
+from serving.draft import Draft
 from serving.inline import AlreadyStored, refuse_future
 from serving.instants import moment
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.decisions import Decision, decision, new_id, numbers
+from serving.ledger.decisions import Decision, decision, new_id
+from serving.ledger.details import numbers
 from serving.ledger.erase import refuse_erased
 from serving.ledger.holds import decided_here
 from serving.ledger.idempotency import Once, keep
@@ -224,6 +225,7 @@ class Decider:
 
     def noted(self, made: Decision) -> Answer:
         """Write a decision down that commits nothing, and say in the fields of its answer whether that was possible."""
+        made.ready()
         try:
             with self.patience.waiting() as seconds, self.ledger.writing(seconds=seconds) as connection:
                 made.write(connection)
@@ -235,10 +237,22 @@ class Decider:
     def _commit(
         self, route: str, rank: Rank, settle: Settle, k: int, actor: Actor, reasons: bool, once: Once
     ) -> Decided:  # fmt: skip
-        """Answer, and commit the offers with the decision; made anew as often as others were quicker."""
-        with self.ledger.reading() as connection:
-            if before := replayed(connection, once):
-                return before
+        """Answer, and commit the offers with the decision; made anew as often as others were quicker.
+
+        Whether the key was used is not asked before: a key can be kept only once, so what would be a second commit
+        fails, for that or for what the first one changed, and then the first one's answer is there to be read.
+        """
+        try:
+            return self._committed(route, rank, settle, k, actor, reasons, once)
+        except CallsheetError:
+            with self.ledger.reading() as connection:
+                if before := replayed(connection, once):
+                    return before
+            raise
+
+    def _committed(
+        self, route: str, rank: Rank, settle: Settle, k: int, actor: Actor, reasons: bool, once: Once
+    ) -> Decided:  # fmt: skip
         lost: dict[str, str] = {}
         for _ in range(TRIES):
             deadline.check()
@@ -247,17 +261,23 @@ class Decider:
             decided = self._mixed(asked, lost, decision_id)
             answer = asked.answer(decided, k, reasons=reasons)
             made = self._decision(route, decided, answer, actor, asked.recommender, decision_id)
+            most = 1 if asked.about[0] == "lead_id" else max(k - len(asked.held), 0)
+            draft = Draft.of(decided.ranking, answer, made, decided.ranking.best_ids[:most])
             try:
                 with changing(self.ledger, self.clock()) as change:
-                    if before := replayed(change.connection, once):
-                        return before
-                    said = self._offered(change, settle, asked, decided, answer, made)
-                    keep(change, once, 200, json.dumps(said, ensure_ascii=False))
-                    told = _told(route, asked, said)
-                    record(change, actor.name, "offer" if told["offers"] else "no_offer", made.decision_id, told)
-                self._seen(asked, lost, said)
-                metrics.decided(said, f"/{route}", self._policies(asked, decided, said))
-                return Decided(said)
+                    _store(change, asked.rows)
+                    desk = Desk(change, self.config.timezone or "UTC")
+                    chosen = settle(desk, asked, decided.ranking)
+                    if list(chosen) != list(draft.offers):
+                        draft = Draft.of(decided.ranking, answer, made, chosen)
+                    self._offer(desk, asked, decided, draft)
+                    draft.made.commit(change)
+                    keep(change, once, 200, draft.text)
+                    told = _told(route, asked, draft.said)
+                    record(change, actor.name, "offer" if told["offers"] else "no_offer", decision_id, told)
+                self._seen(asked, lost, draft.said)
+                metrics.decided(draft.said, f"/{route}", self._policies(asked, decided, draft.said))
+                return Decided(draft.said)
             except _Overtaken as overtaken:
                 lost |= overtaken.lost
         raise Busy
@@ -276,34 +296,19 @@ class Decider:
             ranking = asked.ranking.without(lost)
             self.shadow.see(Seen(said["decision_id"], self.clock(), asked.recommender, ranking, said["items"]))
 
-    def _offered(
-        self, change: Change, settle: Settle, asked: Asked, decided: Mixed, answer: Answer, made: Decision
-    ) -> Answer:  # fmt: skip
-        """Check again, offer, and write the decision: in the transaction of `change`."""
-        if "contacts" in asked.rows:
-            refuse_erased(change, [asked.rows["contacts"]["contact_id"]], lambda _: "lead.contact.contact_id")
-        for table, row in asked.rows.items():
-            _not_stored(change, table, row)
-            change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
-        desk = Desk(change, self.config.timezone or "UTC")
-        ranking = decided.ranking
-        by_lead = ranking.ranked == "rep_id"
-        offers = {}
-        for one in settle(desk, asked, ranking):
+    def _offer(self, desk: Desk, asked: Asked, decided: Mixed, draft: Draft) -> None:
+        """Make the offers of a draft; a lead that nobody can take is listed as such."""
+        by_lead, ranking = asked.about[0] == "lead_id", decided.ranking
+        for one, offer_id in draft.offers.items():
             lead_id, rep_id = (asked.about[1], one) if by_lead else (one, asked.about[1])
             policy = decided.name if by_lead else self.policy_of(asked.recommender, lead_id, decided.name)
             (propensity,) = numbers(decided.propensity[:1])
-            offers[one] = desk.offer(
-                lead_id, rep_id, decision_id=made.decision_id, policy=policy, propensity=propensity
-            )
-        items = [
-            item | {"offer_id": offers.get(item[ranking.ranked]) or item["offer_id"]} for item in answer["items"]
-        ]  # fmt: skip
-        if by_lead and not offers and not SETTLED & ranking.counted.keys():
-            put(change, [Unplaced(asked.about[1], ranking.counted, asked.until(ranking))])
-        said = answer | {"decision_id": made.decision_id, "advice_only": False, "items": items}
-        made.saying(said).commit(change)
-        return said
+            desk.offer(
+                lead_id, rep_id, decision_id=draft.made.decision_id, policy=policy, propensity=propensity,
+                offer_id=offer_id,
+            )  # fmt: skip
+        if by_lead and not draft.offers and not SETTLED & ranking.counted.keys():
+            put(desk.change, [Unplaced(asked.about[1], ranking.counted, asked.until(ranking))])
 
     def policy_of(self, recommender: Recommender, lead_id: str, name: str) -> str:
         """Under what name a lead of a call sheet is offered: one of a held-out account stays on the rules."""
@@ -317,6 +322,15 @@ class Decider:
             config=self.config.fingerprint, propensity=decided.propensity, decision_id=decision_id,
             facts=recommender.facts(decided.ranking, len(answer["items"])),
         )  # fmt: skip
+
+
+def _store(change: Change, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put in what an inline lead brings, once nobody else has."""
+    if "contacts" in rows:
+        refuse_erased(change, [rows["contacts"]["contact_id"]], lambda _: "lead.contact.contact_id")
+    for table, row in rows.items():
+        _not_stored(change, table, row)
+        change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
 
 
 def _not_stored(change: Change, table: str, row: Mapping[str, Any]) -> None:
@@ -341,16 +355,14 @@ def _told(route: str, asked: Asked, said: Answer) -> dict[str, Any]:
 def _best_rep(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:
     """The best rep who can take the lead now."""
     reps, lead_id = ranking.best_ids, asked.about[1]
-    if not reps:
-        return ()
-    if rule := desk.lead_refusal(lead_id):
-        raise _Overtaken(dict.fromkeys(reps, rule))
     lost: dict[str, str] = {}
     for rep_id in reps:
-        rule = desk.rep_refusal(lead_id, rep_id)
-        if rule is None:
+        pair = desk.pair(lead_id, rep_id)
+        if pair.lead:
+            raise _Overtaken(dict.fromkeys(reps, pair.lead))
+        if pair.rep is None:
             break
-        lost[rep_id] = rule
+        lost[rep_id] = pair.rep
     if lost:
         raise _Overtaken(lost)
     return reps[:1]
@@ -366,7 +378,7 @@ def _best_leads(desk: Desk, asked: Asked, ranking: Ranking, k: int) -> Sequence[
     for lead_id in ranking.best_ids:
         if len(chosen) >= wanted:
             break
-        rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
+        rule = desk.pair(lead_id, rep_id).rule
         if rule in ("inactive", "time_off", "capacity_full"):
             raise _Overtaken(dict.fromkeys(ranking.best_ids, rule))
         if rule is None:

@@ -23,7 +23,8 @@ from serving.decided import Decided, replayed
 from serving.instants import iso, micros, moment, monday_of
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
-from serving.ledger.decisions import Decision, inputs_hash, numbers, row_of
+from serving.ledger.decisions import Decision, inputs_hash, row_of
+from serving.ledger.details import numbers
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk
 from serving.ledger.unplaced import DATA, PERSON, PLAN, Unplaced, listed, put
@@ -290,7 +291,7 @@ def _committed(
     for line in answer["assignments"]:
         deadline.check()
         lead_id, rep_id = line["lead_id"], line["rep_id"]
-        rule = desk.lead_refusal(lead_id) or desk.rep_refusal(lead_id, rep_id)
+        rule = desk.pair(lead_id, rep_id).rule
         if rule is None:
             offer_id = desk.offer(
                 lead_id, rep_id, decision_id=decision.decision_id, propensity=None,

@@ -103,11 +103,16 @@ class Ranking:
     @property
     def refused_ids(self) -> dict[str, list[str]]:
         """Whom each rule refused, in the order of the rules."""
-        names = self.ids.astype(str)
-        return {REFUSALS[code - 1]: names[self.refused == code].tolist() for code in np.unique(self.refused) if code}
+        found: dict[int, list[str]] = {}
+        for one, code in zip(self.ids.tolist(), self.refused.tolist(), strict=True):
+            if code:
+                found.setdefault(code, []).append(str(one))
+        return {REFUSALS[code - 1]: found[code] for code in sorted(found)}
 
     def without(self, ids: Mapping[str, str]) -> Ranking:
         """The ranking in which some candidates are refused too, each by the rule that it is told."""
+        if not ids:
+            return self
         refused = self.refused.copy()
         for place in np.flatnonzero(np.isin(self.ids, list(ids))):
             refused[place] = REFUSALS.index(ids[str(self.ids[place])]) + 1

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from serving.ledger.change import Change
 from serving.ledger.idempotency import canonical
+from serving.ledger.prepared import Prepared
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, LEDGER_CLOCK
 from serving.ledger.vouched import WRITTEN, Said, recheck
 
 #: What the first row is chained to.
 START: Final = "0" * 64
 FORGOTTEN: Final = "payload_forgotten"
+
+_SAID, _SEALED = Prepared(insert(AUDIT)), Prepared(insert(AUDIT_PAYLOADS))
+_LAST = Prepared(update(LEDGER_CLOCK).values(audit_number=bindparam("number"), audit_hash=bindparam("last")))
 
 
 def record(change: Change, actor: str, action: str, subject: str, payload: Mapping[str, Any]) -> int:
@@ -32,14 +36,15 @@ def record(change: Change, actor: str, action: str, subject: str, payload: Mappi
     """
     if change.written:
         payload, change.written = {**payload, WRITTEN: change.written}, {}
-    prior = change.connection.execute(select(LEDGER_CLOCK.c.audit_number, LEDGER_CLOCK.c.audit_hash)).one()
-    number, salt, body = prior.audit_number + 1, secrets.token_hex(32), canonical(payload)
-    said = _said(number, change.at, actor, action, subject, _sealed(salt, body), prior.audit_hash)
+    last, prior = change.audited
+    number, salt, body = last + 1, secrets.token_hex(32), canonical(payload)
+    said = _said(number, change.at, actor, action, subject, _sealed(salt, body), prior)
     hashed = _hash(said)
-    change.connection.execute(insert(AUDIT).values(**said | {"at": change.at, "hash": hashed}))
-    change.connection.execute(insert(AUDIT_PAYLOADS).values(number=number, salt=salt, body=body))
-    change.connection.execute(update(LEDGER_CLOCK).values(audit_number=number, audit_hash=hashed))
-    return int(number)
+    _SAID.run(change.connection, said | {"at": change.at, "hash": hashed})
+    _SEALED.run(change.connection, {"number": number, "salt": salt, "body": body})
+    _LAST.run(change.connection, {"number": number, "last": hashed})
+    change.audited = number, hashed
+    return number
 
 
 def forget(change: Change, actor: str, numbers: Sequence[int]) -> None:

@@ -101,6 +101,8 @@ def restore(
             rows = copy_rows(source, change.connection, tick)
             change.seq = max(before, seq_of(change.connection) + 1)
             change.connection.execute(update(LEDGER_CLOCK).values(seq=change.seq))
+            last = audit.head(change.connection)
+            change.audited = last.number, last.hash
             _keep_erasures(change, known)
             merge(change, keys)
             forgotten = erase_again(change, config, CLI)

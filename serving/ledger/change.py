@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.schema import TABLES, Kind
 from serving.ledger.crm import CRM
 from serving.ledger.database import Ledger
+from serving.ledger.prepared import Prepared
 from serving.ledger.tables import JOURNAL, LEDGER_CLOCK
 from serving.ledger.types import read_instant, write_instant
 
@@ -27,18 +28,28 @@ Key = Sequence[str | datetime]
 BATCH = 5_000
 
 
+_COUNTED = Prepared(
+    update(LEDGER_CLOCK)
+    .values(seq=LEDGER_CLOCK.c.seq + 1)
+    .returning(LEDGER_CLOCK.c.seq, LEDGER_CLOCK.c.audit_number, LEDGER_CLOCK.c.audit_hash)
+)
+_TOUCHED = Prepared(insert(JOURNAL))
+
+
 @dataclass
 class Change:
     """What is being written; it is committed as a whole at the end of `changing`, or not at all.
 
     connection  to write with; no network and no model call while it is open
     seq         the number of this change; at: its instant, UTC
+    audited     number and hash of the audit's last row: whoever writes alone need not read it again
     written     hashes of rows that it wrote, for the next row of the audit to vouch for (vouched.py)
     """
 
     connection: Connection
     seq: int
     at: datetime
+    audited: tuple[int, str]
     touched: list[tuple[str, str | None, bool]] = field(default_factory=list)
     written: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
@@ -90,18 +101,16 @@ def changing(ledger: Ledger, at: datetime | None = None) -> Iterator[Change]:
     committed in their order: whoever has seen one has seen all before it. Raises LedgerError.
     """
     with ledger.writing() as connection:
-        counted = update(LEDGER_CLOCK).values(seq=LEDGER_CLOCK.c.seq + 1).returning(LEDGER_CLOCK.c.seq)
-        change = Change(connection, ledger.alone(connection, counted).scalar_one(), at or datetime.now(UTC))
+        clock = ledger.alone(connection, lambda: _COUNTED.one(connection, {}))
+        change = Change(connection, clock.seq, at or datetime.now(UTC), (clock.audit_number, clock.audit_hash))
         yield change
         if change.touched:
             seen = dict.fromkeys(change.touched)
-            connection.execute(
-                insert(JOURNAL),
-                [
-                    {"seq": change.seq, "place": i, "at": change.at, "table_name": table, "row_id": key, "gone": gone}
-                    for i, (table, key, gone) in enumerate(seen)
-                ],
-            )
+            rows = [
+                {"seq": change.seq, "place": i, "at": change.at, "table_name": table, "row_id": key, "gone": gone}
+                for i, (table, key, gone) in enumerate(seen)
+            ]
+            _TOUCHED.run_each(connection, rows)
 
 
 @dataclass(frozen=True)

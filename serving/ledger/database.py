@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from features.errors import CallsheetError, UsageError
@@ -21,6 +21,8 @@ from features.sql import sqlite_module
 from serving import deadline, traces
 
 log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
 
 #: From this version on a WAL checkpoint can no longer lose to a concurrent reset (sqlite.org/wal.html).
 WAL_SAFE = (3, 51, 3)
@@ -140,7 +142,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state throughout. Raises LedgerError."""
-        with _reported(), self.engine.connect() as connection:
+        with self._reported(), self.engine.connect() as connection:
             if self.journal is None:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -156,7 +158,7 @@ class Ledger:
         deadline.check()
         wait = min(BUSY_SECONDS if seconds is None else seconds, deadline.left())
         told = {} if wait == BUSY_SECONDS else {"seconds": wait}
-        with traces.step("transaction"), _reported(), self.engine.connect() as connection:
+        with traces.step("transaction"), self._reported(), self.engine.connect() as connection:
             writer = connection.execution_options(writes=True, **told)
             with writer.begin():
                 if told and self.journal is None:
@@ -164,17 +166,17 @@ class Ledger:
                 yield writer
                 deadline.check()
 
-    def alone(self, connection: Connection, statement: Executable) -> CursorResult[Any]:
-        """Execute what writers wait for each other in, first in `writing`, for as long as a writer waits and no longer.
+    def alone(self, connection: Connection, work: Callable[[], Done]) -> Done:
+        """Do by one statement, first in `writing`, what writers wait for each other in, no longer than a writer waits.
 
         On PostgreSQL lock_timeout is of each lock that a statement takes in turn: first the place behind those who
         wait for the row already, then the row. So there the statement has a limit of its own.
         """
         if self.journal is not None:
-            return connection.execute(statement)
+            return work()
         left = deadline.left()
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_ms(min(BUSY_SECONDS, left))}")
-        done = connection.execute(statement)
+        done = work()
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {0 if math.isinf(left) else _ms(deadline.left())}")
         return done
 
@@ -212,6 +214,19 @@ class Ledger:
             )
         return found
 
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        driver = self.engine.dialect.loaded_dbapi
+        try:
+            yield
+        except (SQLAlchemyError, driver.Error) as error:
+            deadline.check()  # it may be why the database gave up
+            said = error.orig if isinstance(error, DBAPIError) else error
+            # What follows the first line are details, and repeat the row.
+            first = str(said).partition("\n")[0]
+            kind = Crossed if getattr(said, "sqlstate", None) in CROSSED else LedgerError
+            raise kind(f"The ledger's database refused: {first}") from error
+
     @property
     def shown(self) -> str:
         """The URL, without its password."""
@@ -247,16 +262,3 @@ def alembic_config() -> AlembicConfig:
     config = AlembicConfig()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        deadline.check()  # it may be why the database gave up
-        said = error.orig if isinstance(error, DBAPIError) else error
-        # What follows the first line are details, and repeat the row.
-        first = str(said).partition("\n")[0]
-        kind = Crossed if getattr(said, "sqlstate", None) in CROSSED else LedgerError
-        raise kind(f"The ledger's database refused: {first}") from error

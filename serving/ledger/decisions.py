@@ -20,7 +20,8 @@ from features.matrix import Matrix
 from serving.instants import EPOCH
 from serving.ledger.change import Change
 from serving.ledger.crm import OFFERS
-from serving.ledger.details import pack, unpack
+from serving.ledger.details import numbers, pack, unpack
+from serving.ledger.prepared import Prepared
 from serving.ledger.shadows import shadow_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
 from serving.ledger.vouched import hash_of
@@ -29,6 +30,7 @@ from serving.reasons import Facts
 
 #: Of so many scored candidates, the best first, the ids and scores are kept; how many there were is kept as well.
 KEPT = 500
+_ROW, _DETAIL = Prepared(insert(DECISIONS)), Prepared(insert(DECISION_DETAILS))
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Decision:
 
     def write(self, connection: Connection) -> None:
         """Write it by itself: it commits nothing."""
-        connection.execute(insert(DECISIONS).values(dict(self.row)))
-        connection.execute(insert(DECISION_DETAILS).values(decision_id=self.decision_id, body=self.body))
+        _ROW.run(connection, dict(self.row))
+        _DETAIL.run(connection, {"decision_id": self.decision_id, "body": self.body})
 
     def commit(self, change: Change) -> None:
         """Write it in the change that makes its offers, for the audit to vouch for."""
@@ -69,6 +71,11 @@ class Decision:
         """Of its row and of its detail, by table."""
         detail = {"decision_id": self.decision_id, "body": self.body}
         return {"decisions": hash_of("decisions", self.row), "decision_details": hash_of("decision_details", detail)}
+
+    def ready(self) -> Decision:
+        """Make what will be written, so that others need not wait for it in a transaction. Returns itself."""
+        _ = self.hashes
+        return self
 
 
 def new_id() -> str:
@@ -109,15 +116,10 @@ def decision(
     return Decision(row, detail)
 
 
-def _vectors(ranking: Ranking, shown: np.ndarray) -> dict[str, list[float | None]]:
-    """The features of what was shown, by candidate; the float32 of each as JSON keeps it exactly."""
+def _vectors(ranking: Ranking, shown: np.ndarray) -> dict[str, np.ndarray]:
+    """The features of what was shown, by candidate."""
     matrix = ranking.order.matrix
-    return {} if matrix is None else {str(ranking.ids[ranking.rows[i]]): numbers(matrix.values[i]) for i in shown}
-
-
-def numbers(values: np.ndarray) -> list[float | None]:
-    """Each number as JSON can hold it, to the last bit; None where it is missing."""
-    return [None if v != v else float(v) for v in values]
+    return {} if matrix is None else {str(ranking.ids[ranking.rows[i]]): matrix.values[i] for i in shown}
 
 
 def inputs_hash(now: int, ids: np.ndarray, matrix: Matrix | None) -> str:

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 Detail = Mapping[str, Any]
+
+#: zlib's first level: half the time of the usual one, for a twentieth more bytes.
+QUICK = 1
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def pack(detail: Detail) -> bytes:
-    """What is written of it."""
-    return zlib.compress(json.dumps(detail, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    """What is written of it: vectors as float32 in base64, for as decimals they would take most of its time and place.
+
+    vectors  by candidate an array or a list, in which None or NaN is missing
+    """
+    vectors = {
+        one: base64.b64encode(np.asarray(v, "<f4").tobytes()).decode() for one, v in detail.get("vectors", {}).items()
+    }
+    return zlib.compress(_JSON.encode({**detail, "vectors": vectors}).encode(), QUICK)
 
 
 def unpack(body: bytes) -> dict[str, Any]:
-    """What was written."""
+    """What was written; its vectors as lists, to the last bit, None where a value is missing."""
     detail: dict[str, Any] = json.loads(zlib.decompress(body))
-    return detail
+    vectors = {one: numbers(np.frombuffer(base64.b64decode(v), "<f4")) for one, v in detail.get("vectors", {}).items()}
+    return {**detail, "vectors": vectors}
+
+
+def numbers(values: np.ndarray) -> list[float | None]:
+    """Each number as JSON can hold it, to the last bit; None where it is missing."""
+    return [None if v != v else v for v in values.tolist()]
 
 
 def names(body: bytes, leads: Collection[str]) -> bool:

@@ -239,8 +239,8 @@ class Docket:
             raise _Refusal(f"There is no rep {to_rep_id!r}.")
         held = self._held(lead_id)
         mine = held is not None and held.offer_id == offer["offer_id"]
-        rule = desk.lead_refusal(lead_id)
-        rule = (None if rule == "lead_taken" and mine else rule) or desk.rep_refusal(lead_id, to_rep_id)
+        pair = desk.pair(lead_id, to_rep_id)
+        rule = pair.rep if pair.lead == "lead_taken" and mine else pair.rule
         if rule is not None:
             raise _Refusal(f"{to_rep_id} cannot be given the lead: {rule}.")
 
@@ -266,7 +266,7 @@ class Docket:
         return self.connection.execute(select(HOLDS).where(HOLDS.c.lead_id == lead_id)).one_or_none()
 
     def _desk(self) -> Desk:
-        return Desk(self.change, self.zone)  # made anew each time: it remembers the room that it saw
+        return Desk(self.change, self.zone)
 
 
 def _place(event: Mapping[str, Any]) -> tuple[datetime, int, str]:

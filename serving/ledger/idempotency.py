@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from features.errors import CallsheetError
 from serving.ledger.change import Change
+from serving.ledger.prepared import Prepared
 from serving.ledger.tables import IDEMPOTENCY
 
 #: How long an answer is kept at least.
 KEPT: Final = timedelta(hours=24)
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 HEADER: Final = "Idempotency-Key"
+
+_MINE = select(IDEMPOTENCY).where(IDEMPOTENCY.c.scope == bindparam("whose"), IDEMPOTENCY.c.key == bindparam("which"))
+_KEPT = Prepared(insert(IDEMPOTENCY))
 
 
 class KeyRefused(CallsheetError):
@@ -87,8 +91,7 @@ def stored(connection: Connection, once: Once) -> Stored | None:
     no "in flight" to refuse.
     Raises KeyRefused: idempotency_mismatch (422) for the same key with another body
     """
-    mine = select(IDEMPOTENCY).where(IDEMPOTENCY.c.scope == once.scope, IDEMPOTENCY.c.key == once.key)
-    row = connection.execute(mine).one_or_none()
+    row = connection.execute(_MINE, {"whose": once.scope, "which": once.key}).one_or_none()
     if row is None:
         return None
     if row.body_hash != once.body_hash:
@@ -101,11 +104,11 @@ def stored(connection: Connection, once: Once) -> Stored | None:
 
 def keep(change: Change, once: Once, status: int, body: str) -> None:
     """Keep the answer with the change that it tells of: both are committed, or neither is."""
-    change.connection.execute(
-        insert(IDEMPOTENCY).values(
-            scope=once.scope, key=once.key, body_hash=once.body_hash, status=status, body=body, at=change.at
-        )
-    )
+    row = {
+        "scope": once.scope, "key": once.key, "body_hash": once.body_hash, "status": status, "body": body,
+        "at": change.at,
+    }  # fmt: skip
+    _KEPT.run(change.connection, row)
 
 
 def any_expired(connection: Connection, now: datetime) -> bool:

@@ -9,114 +9,165 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, Text, bindparam, delete, exists, func, insert, or_, select
 
 from features.clock import instant, iso_week_start
-from features.schema import TABLES
 from serving.instants import EPOCH
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.tables import HOLDS, UNPLACED
+from serving.ledger.prepared import Prepared
+from serving.ledger.tables import HOLDS, LEDGER_CLOCK, UNPLACED
+from serving.ledger.types import Instant
 from serving.ledger.vouched import hash_of
 
 _LEADS, _REPS, _TIME_OFF = CRM["leads"], CRM["reps"], CRM["time_off"]
 #: Answers that keep a place in the rep's week, and the lead from others; none yet is one of them.
 HOLDING = or_(OFFERS.c.answer.is_(None), OFFERS.c.answer == "accepted")
 
+# -- Statements are made once: to build one takes SQLAlchemy longer than to run it ----------------------------------
+
+_LEAD, _REP, _AT = bindparam("lead", type_=Text), bindparam("rep", type_=Text), bindparam("now", type_=Instant())
+#: All that the rules ask of a lead and a rep, in one row whether there are such or not: the clock's row always is.
+_PAIR = Prepared(
+    select(
+        _LEADS.c.lead_id, _LEADS.c.status, _LEADS.c.closed_at,
+        exists().where(HOLDS.c.lead_id == _LEAD).label("held"),
+        exists().where(UNPLACED.c.lead_id == _LEAD).label("unplaced"),
+        exists().where(OFFERS.c.lead_id == _LEAD, OFFERS.c.rep_id == _REP).label("had"),
+        _REPS.c.rep_id, _REPS.c.weekly_capacity, _REPS.c.active_until, _REPS.c.timezone,
+        exists().where(
+            _TIME_OFF.c.rep_id == _REP, _TIME_OFF.c.starts_at <= _AT, _TIME_OFF.c.ends_at > _AT,
+            or_(_TIME_OFF.c.known_at.is_(None), _TIME_OFF.c.known_at <= _AT),
+        ).label("away"),
+        select(func.count()).select_from(OFFERS).where(
+            OFFERS.c.rep_id == _REP, OFFERS.c.offered_at >= bindparam("start"), OFFERS.c.offered_at < bindparam("end"),
+            HOLDING,
+        ).scalar_subquery().label("used"),
+        exists().where(
+            OFFERS.c.rep_id == _REP, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
+            OFFERS.c.answered_at >= bindparam("start"), OFFERS.c.answered_at < bindparam("end"),
+        ).label("spent"),
+    ).select_from(
+        LEDGER_CLOCK.outerjoin(_LEADS, _LEADS.c.lead_id == _LEAD).outerjoin(_REPS, _REPS.c.rep_id == _REP)
+    )
+)  # fmt: skip
+_OFFERED = Prepared(
+    insert(OFFERS).values(
+        attempt=select(func.count() + 1).select_from(OFFERS).where(OFFERS.c.lead_id == _LEAD).scalar_subquery()
+    ),
+    ("offer_id", "lead_id", "rep_id", "offered_at", "decision_id", "policy", "propensity"),
+)
+_HELD = Prepared(insert(HOLDS))
+_PLACED = delete(UNPLACED).where(UNPLACED.c.lead_id == _LEAD)
+
+#: The zone that each rep was found in last, where it is not the one of reps who have none.
+_ZONES: dict[str, str] = {}
+#: The week that each zone was found in last.
+_WEEKS: dict[str, tuple[datetime, datetime]] = {}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How a lead and a rep stand to each other now.
+
+    lead  the rule by which nobody can be offered the lead; None: it is free
+    rep   the rule by which this rep cannot be offered a free lead; None: he can
+    room  how many offers more the rep can take this week of his time zone; None: no limit
+    """
+
+    lead: str | None
+    rep: str | None
+    room: int | None
+
+    @property
+    def rule(self) -> str | None:
+        """The first rule that refuses; None: the lead can be offered to the rep."""
+        return self.lead or self.rep
+
 
 @dataclass
 class Desk:
-    """Makes the offers of one change; what it has read of a rep is read once, for the change writes alone.
+    """Makes the offers of one change: what it reads still holds when they are written, for the change writes alone.
 
     zone  of reps who have none
     """
 
     change: Change
     zone: str
-    _reps: dict[str, Any] = field(default_factory=dict)
-    _room: dict[str, int | None] = field(default_factory=dict)
+    _placed: set[str] = field(default_factory=set)
 
-    def lead_refusal(self, lead_id: str) -> str | None:
-        """The rule by which nobody can be offered a lead now; None: it is free."""
-        row = self.change.connection.execute(
-            select(_LEADS.c.status, _LEADS.c.closed_at).where(_LEADS.c.lead_id == lead_id)
-        ).first()
-        if row is None or (row.closed_at is not None and row.closed_at <= self.change.at):
-            return "lead_closed"
-        if row.closed_at is None and row.status == "closed":
-            return "lead_closed"
-        held = self.change.connection.execute(select(HOLDS.c.offer_id).where(HOLDS.c.lead_id == lead_id)).first()
-        return "lead_taken" if held else None
-
-    def rep_refusal(self, lead_id: str, rep_id: str) -> str | None:
-        """The rule by which this rep cannot be offered a free lead now; None: he can."""
-        connection, at = self.change.connection, self.change.at
-        asked = select(OFFERS.c.offer_id).where(OFFERS.c.lead_id == lead_id, OFFERS.c.rep_id == rep_id)
-        if connection.execute(asked.limit(1)).first():
-            return "already_offered"
-        rep = self._rep(rep_id)
-        if rep is None or (rep.active_until is not None and rep.active_until <= at):
-            return "inactive"
-        away = select(_TIME_OFF.c.rep_id).where(
-            _TIME_OFF.c.rep_id == rep_id, _TIME_OFF.c.starts_at <= at, _TIME_OFF.c.ends_at > at,
-            or_(_TIME_OFF.c.known_at.is_(None), _TIME_OFF.c.known_at <= at),
-        )  # fmt: skip
-        if connection.execute(away.limit(1)).first():
-            return "time_off"
-        room = self.room(rep_id)
-        return "capacity_full" if (room is not None and room < 1) or self._spent(rep) else None
+    def pair(self, lead_id: str, rep_id: str) -> Pair:
+        """How the two stand to each other now, in one statement."""
+        row = self._row(lead_id, rep_id)
+        if not row.unplaced:
+            self._placed.add(lead_id)
+        room = _room(row)
+        return Pair(_lead_refusal(row, self.change.at), _rep_refusal(row, room, self.change.at), room)
 
     def room(self, rep_id: str) -> int | None:
         """How many offers more the rep can take this week of his time zone; None: no limit."""
-        if rep_id not in self._room:
-            rep = self._rep(rep_id)
-            capacity = rep.weekly_capacity if rep is not None else None
-            used = 0 if rep is None or capacity is None else self._used(rep)
-            self._room[rep_id] = None if capacity is None else math.ceil(capacity) - used
-        return self._room[rep_id]
+        return _room(self._row(None, rep_id))
 
     def offer(
-        self, lead_id: str, rep_id: str, *, decision_id: str | None, policy: str, propensity: float | None
-    ) -> str:
-        """Write the offer down, and that it holds the lead. Ask both refusals before. Returns its id."""
-        connection = self.change.connection
-        before = select(func.count()).select_from(OFFERS).where(OFFERS.c.lead_id == lead_id)
-        attempt = int(connection.execute(before).scalar_one()) + 1
-        offer_id = f"O-{uuid.uuid4().hex}"
-        row = dict.fromkeys(TABLES["offers"].names) | {
+        self, lead_id: str, rep_id: str, *, decision_id: str | None, policy: str, propensity: float | None,
+        offer_id: str | None = None,
+    ) -> str:  # fmt: skip
+        """Write the offer down, and that it holds the lead. Ask how the two stand before. Returns its id."""
+        connection, offer_id = self.change.connection, offer_id or new_offer_id()
+        row = {
             "offer_id": offer_id, "lead_id": lead_id, "rep_id": rep_id, "offered_at": self.change.at,
-            "decision_id": decision_id, "attempt": float(attempt), "policy": policy, "propensity": propensity,
+            "decision_id": decision_id, "policy": policy, "propensity": propensity,
         }  # fmt: skip
-        self.change.upsert("offers", [row])
+        _OFFERED.run(connection, row | {"lead": lead_id})
+        self.change.touch("offers", [offer_id])
         self.change.vouch("offers", offer_id, hash_of("offers", row))
-        connection.execute(insert(HOLDS).values(lead_id=lead_id, offer_id=offer_id, rep_id=rep_id))
-        connection.execute(UNPLACED.delete().where(UNPLACED.c.lead_id == lead_id))
-        room = self.room(rep_id)
-        if room is not None and self._room[rep_id] is not None:
-            self._room[rep_id] = room - 1
+        _HELD.run(connection, {"lead_id": lead_id, "offer_id": offer_id, "rep_id": rep_id})
+        if lead_id not in self._placed:
+            connection.execute(_PLACED, {"lead": lead_id})
         return offer_id
 
-    def _rep(self, rep_id: str) -> Any:
-        if rep_id not in self._reps:
-            wanted = select(_REPS.c.rep_id, _REPS.c.weekly_capacity, _REPS.c.active_until, _REPS.c.timezone)
-            self._reps[rep_id] = self.change.connection.execute(wanted.where(_REPS.c.rep_id == rep_id)).first()
-        return self._reps[rep_id]
+    def _row(self, lead_id: str | None, rep_id: str) -> Any:
+        """What _PAIR tells, its week that of the rep's zone: where that is another one than last time, asked again."""
+        zone = _ZONES.get(rep_id, self.zone)
+        row = self._asked(lead_id, rep_id, zone)
+        found = row.timezone or self.zone
+        if found == zone:
+            return row
+        _ZONES[rep_id] = found
+        return self._asked(lead_id, rep_id, found)
 
-    def _spent(self, rep: Any) -> bool:
-        """Whether the rep said this week that he has no capacity left."""
-        start, end = week_of(self.change.at, rep.timezone or self.zone)
-        said = select(OFFERS.c.offer_id).where(
-            OFFERS.c.rep_id == rep.rep_id, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
-            OFFERS.c.answered_at >= start, OFFERS.c.answered_at < end,
-        )  # fmt: skip
-        return self.change.connection.execute(said.limit(1)).first() is not None
+    def _asked(self, lead_id: str | None, rep_id: str, zone: str) -> Any:
+        start, end = week_of(self.change.at, zone)
+        told = {"lead": lead_id, "rep": rep_id, "now": self.change.at, "start": start, "end": end}
+        return _PAIR.one(self.change.connection, told)
 
-    def _used(self, rep: Any) -> int:
-        start, end = week_of(self.change.at, rep.timezone or self.zone)
-        counted = select(func.count()).select_from(OFFERS).where(
-            OFFERS.c.rep_id == rep.rep_id, OFFERS.c.offered_at >= start, OFFERS.c.offered_at < end, HOLDING
-        )  # fmt: skip
-        return int(self.change.connection.execute(counted).scalar_one())
+
+def new_offer_id() -> str:
+    """An offer's id, which nobody chooses."""
+    return f"O-{uuid.uuid4().hex}"
+
+
+def _lead_refusal(row: Any, at: datetime) -> str | None:
+    if row.lead_id is None or (row.closed_at is not None and row.closed_at <= at):
+        return "lead_closed"
+    if row.closed_at is None and row.status == "closed":
+        return "lead_closed"
+    return "lead_taken" if row.held else None
+
+
+def _rep_refusal(row: Any, room: int | None, at: datetime) -> str | None:
+    if row.had:
+        return "already_offered"
+    if row.rep_id is None or (row.active_until is not None and row.active_until <= at):
+        return "inactive"
+    if row.away:
+        return "time_off"
+    # A rep who said this week that he has no capacity left has none, whatever was agreed.
+    return "capacity_full" if (room is not None and room < 1) or row.spent else None
+
+
+def _room(row: Any) -> int | None:
+    return None if row.weekly_capacity is None else math.ceil(row.weekly_capacity) - int(row.used)
 
 
 def open_offers(connection: Connection, rep_id: str) -> dict[str, str]:
@@ -132,6 +183,9 @@ def open_offers(connection: Connection, rep_id: str) -> dict[str, str]:
 
 def week_of(at: datetime, zone: str) -> tuple[datetime, datetime]:
     """The ISO week of an instant in a time zone: its first instant, and that of the next week, UTC."""
-    first = int(iso_week_start(np.array([instant(at)]), zone)[0])
-    later = int(iso_week_start(np.array([first + 8 * 86_400_000_000]), zone)[0])  # a week may be an hour longer
-    return EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=later)
+    known = _WEEKS.get(zone)
+    if known is None or not known[0] <= at < known[1]:
+        first = int(iso_week_start(np.array([instant(at)]), zone)[0])
+        later = int(iso_week_start(np.array([first + 8 * 86_400_000_000]), zone)[0])  # a week may be an hour longer
+        known = _WEEKS[zone] = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=later)
+    return known

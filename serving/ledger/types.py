@@ -11,7 +11,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 def write_instant(at: datetime) -> str:
     """An instant as text in UTC to the microsecond, which sorts as time does."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return f"{utc.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def read_instant(text: str) -> datetime:

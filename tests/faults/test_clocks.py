@@ -159,7 +159,7 @@ def test_a_week_begins_at_the_reps_midnight_whatever_the_clocks_do_that_night(st
     for at, lead_id in ((last, "L2"), (first, "L3")):
         with changing(stood, at) as change:
             desk = Desk(change, "UTC")
-            assert desk.rep_refusal(lead_id, "R9") is None
+            assert desk.pair(lead_id, "R9").rep is None
             desk.offer(lead_id, "R9", decision_id=None, policy="fallback", propensity=None)
         with changing(stood, at) as change:
-            assert Desk(change, "UTC").rep_refusal("L1", "R9") == "capacity_full"
+            assert Desk(change, "UTC").pair("L1", "R9").rep == "capacity_full"

@@ -72,8 +72,7 @@ def offer(ledger: Ledger, lead_id: str, *, early: bool) -> str:
         lead = {"lead_id": lead_id, "contact_id": "C1", "solution": "payments", "created_at": OFFERED}
         change.upsert("leads", [dict.fromkeys(TABLES["leads"].names) | lead])
         desk = Desk(change, "UTC")
-        assert desk.lead_refusal(lead_id) is None
-        assert desk.rep_refusal(lead_id, "R2") is None
+        assert desk.pair(lead_id, "R2").rule is None
         offer_id = desk.offer(lead_id, "R2", decision_id=made.decision_id, policy="champion", propensity=1.0)
         made.write(change.connection)
         keep(change, Once.of(LOCAL.name, ROUTE, made.decision_id, {"lead_id": lead_id}), 200, "{}")

@@ -47,8 +47,7 @@ class Ranking:
 
     def _rules(self, change: Change, lead_id: str) -> dict[str, str | None]:
         desk = Desk(change, "UTC")
-        rule = desk.lead_refusal(lead_id)
-        return {rep: rule or desk.rep_refusal(lead_id, rep) for rep in REPS}
+        return {rep: desk.pair(lead_id, rep).rule for rep in REPS}
 
 
 def run(ledger: Ledger, at: datetime, config: Any = CONFIG) -> Applied:

@@ -211,7 +211,7 @@ def test_the_wait_for_other_writers_has_one_limit_however_many_locks_it_takes(
 
     def waits(seconds: float) -> str:
         with ledger.writing(seconds=60) as connection:
-            ledger.alone(connection, text(f"SELECT pg_sleep({seconds})"))
+            ledger.alone(connection, lambda: connection.execute(text(f"SELECT pg_sleep({seconds})")))
             connection.exec_driver_sql("SELECT pg_sleep(0.3)")  # what follows is no waiting
             return str(connection.exec_driver_sql("SHOW statement_timeout").scalar())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,8 @@ from serving.ledger.audit import verify
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
+from serving.ledger.events import record
+from serving.ledger.idempotency import KeyRefused
 from serving.ledger.load import load
 from serving.ledger.offers import week_of
 from serving.ledger.tables import AUDIT, DECISIONS, HOLDS
@@ -99,6 +102,27 @@ def test_the_same_key_gets_the_same_answer_and_no_second_offer(stand: Stand) -> 
     assert (first.replayed, second.replayed) == (False, True)
     assert first.answer == second.answer
     assert len(offers_of(stand, lead_id=lead_id, policy="champion", decision_id=first.answer["decision_id"])) == 1
+
+
+def test_a_retry_that_could_offer_again_gets_its_first_answer_all_the_same(stand: Stand) -> None:
+    lead_id, once = stand.free_lead(), stand.once()
+    first = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=once).answer
+    (offer,) = offers_of(stand, decision_id=first["decision_id"])
+    stand.minutes += 1
+    no = {"event_id": "no", "offer_id": offer.offer_id, "kind": "rejected", "at": stand.now, "reason": "no_capacity"}
+    with changing(stand.ledger, stand.now) as change:
+        assert record(change, stand.crm.config, [no], LOCAL)[0].result == "applied"
+    stand.follow()
+    again = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=once)
+    assert (again.replayed, again.answer) == (True, first)
+    with pytest.raises(KeyRefused) as refused:
+        stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=replace(once, body_hash="another"))
+    assert refused.value.status == 422
+    assert [row.offer_id for row in offers_of(stand, lead_id=lead_id, policy=offer.policy)] == [offer.offer_id]
+    with stand.ledger.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(DECISIONS)).scalar_one() == 1
+        assert verify(connection) is None
+    assert stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=stand.once()).answer["items"][0]["offer_id"]
 
 
 def test_what_changed_since_the_book_was_read_is_seen_when_the_offer_is_made(stand: Stand) -> None:
