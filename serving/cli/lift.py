@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import asdict
 
-from sqlalchemy import select
-
 from features.errors import NotEnoughData
 from serving.cli.options import (
     CONFIG,
@@ -44,6 +42,8 @@ def lift(
       callsheet lift --format json
     """
     settings = config_at(config)
+    from sqlalchemy import select
+
     from serving import listing
     from serving.ledger import Ledger
     from serving.ledger.crm import OFFERS

@@ -24,7 +24,7 @@ class Served:
     ledger: Ledger
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)])
 def served(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("served") / "home"
     address = f"sqlite:///{home / 'ledger.db'}"

@@ -21,10 +21,11 @@ from serving.ledger.offers import Desk
 from serving.ledger.tables import DECISIONS, JOURNAL
 from serving.live import Live
 from serving.recording import record_events
-from serving.sla import Applied, Placed, tick
+from serving.sla import Applied, tick
 from serving.wire.record import RecordAsk
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, holds, hours, kept, offer_of, rows
+from tests.serving.routed import Ranking
 from tests.serving.standing_ledger import Stand
 
 pytestmark = pytest.mark.faults
@@ -116,9 +117,7 @@ def test_an_answer_counts_though_its_offer_was_made_by_a_clock_that_was_ahead(st
 def test_who_holds_the_lease_by_a_clock_that_was_ahead_does_not_keep_the_others_from_it(stood: Ledger) -> None:
     """One process took it, the clock stepped back an hour, the process ended: the next one waits a minute, no hour."""
 
-    def nobody(lead_id: str, reason: str) -> Placed:
-        return Placed(None, {"inactive": 1})
-
+    nobody = Ranking(stood, hours(1))
     assert tick(stood, CONFIG, nobody, "one", hours(1)) is not None
     assert tick(stood, CONFIG, nobody, "two", hours(1)) is None
     assert tick(stood, CONFIG, nobody, "two", OFFERED) == Applied()

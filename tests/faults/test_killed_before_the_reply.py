@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 from sqlalchemy import func, select
 
 from serving.ledger import Ledger
@@ -42,6 +43,7 @@ def committed(ledger: Ledger) -> dict[str, Any]:
     raise AssertionError("nothing was committed")
 
 
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)], indirect=True)
 def test_the_retry_of_a_commit_whose_reply_never_came_gets_that_reply(crm: Crm, url: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     ledger = Ledger.open(url, home)

@@ -22,7 +22,7 @@ from serving.ledger.audit import verify
 from serving.ledger.crm import OFFERS
 from serving.ledger.tables import AUDIT, DECISIONS, EVENTS, HOLDS, IDEMPOTENCY
 from tests.faults.writer import ROUTE
-from tests.serving.ledger.small import furnish
+from tests.serving.ledger.small import DECIDED, furnish
 
 #: When a writer is killed, in seconds after the first id that it said.
 KILLED = 0.05, 0.3
@@ -94,7 +94,7 @@ def torn(ledger: Ledger) -> set[str]:
         kept = set(connection.execute(select(IDEMPOTENCY.c.key).where(IDEMPOTENCY.c.scope == scope)).scalars())
         audited = set(connection.execute(select(AUDIT.c.subject).where(AUDIT.c.action == "offer")).scalars())
     parts = [decisions, set(offers), kept, audited, {one for one, lead_id in offers.items() if lead_id in held}]
-    return set.union(*parts) - set.intersection(*parts)
+    return set.union(*parts) - set.intersection(*parts) - {DECIDED}
 
 
 def sound(ledger: Ledger) -> None:

@@ -61,6 +61,7 @@ def test_nothing_that_was_said_to_be_committed_is_lost_with_the_server(
     print(f"{rounds} stops of PostgreSQL, {sum(map(len, said.values()))} commits said: 0 lost, 0 torn")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("served", ["postgresql"], indirect=True)
 def test_a_service_without_its_database_advises_from_memory_until_it_is_back(served: Served, server: Any) -> None:
     lead_id = free_lead(served)

@@ -14,7 +14,7 @@ from serving.ledger.events import record
 from serving.ledger.offers import Desk
 from serving.onward import Placed
 from serving.sla import Applied, apply
-from tests.serving.ledger.small import CONFIG, table
+from tests.serving.ledger.small import CONFIG, DECIDED, table
 
 REPS = ("R1", "R2", "R3")
 
@@ -33,7 +33,7 @@ class Ranking:
             for rep, refused in rules.items():
                 if refused is None:
                     desk = Desk(change, "UTC")
-                    return Placed(desk.offer(lead_id, rep, decision_id="D-small", policy="fallback", propensity=None))
+                    return Placed(desk.offer(lead_id, rep, decision_id=DECIDED, policy="fallback", propensity=None))
         return Placed(None, dict(Counter(rule for rule in rules.values() if rule)))
 
     def look(self, lead_ids: Sequence[str]) -> dict[str, Placed]:

@@ -19,6 +19,8 @@ from serving.ledger.tables import DECISIONS, EVENTS, HOLDS
 #: A Monday, 9:00.
 OFFERED = datetime(2026, 3, 2, 9, tzinfo=UTC)
 CONFIG: Config = read_config("markets: {all: {countries: [DE]}}\ntimezone: UTC\n")
+#: The decision that its offers are of.
+DECIDED = "D-small"
 
 
 def hours(n: float) -> datetime:
@@ -32,7 +34,7 @@ def rows(table: str, *given: Mapping[str, Any]) -> list[dict[str, Any]]:
 def offer(offer_id: str, lead_id: str, rep_id: str, at: datetime = OFFERED, **more: Any) -> dict[str, Any]:
     """An offer that was decided here, unless `more` says decision_id=None."""
     return {
-        "offer_id": offer_id, "lead_id": lead_id, "rep_id": rep_id, "offered_at": at, "decision_id": "D-small"
+        "offer_id": offer_id, "lead_id": lead_id, "rep_id": rep_id, "offered_at": at, "decision_id": DECIDED
     } | more  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def give(ledger: Ledger, *offers: Mapping[str, Any]) -> None:
                 said | {"policy": "champion", "rung": "champion"}, route="test", actor="test", at=OFFERED, seq=0,
                 config="", now=0, content_hash=None, inputs_hash="",
             )  # fmt: skip
-            change.connection.execute(insert(DECISIONS).values(row | {"decision_id": "D-small"}))
+            change.connection.execute(insert(DECISIONS).values(row | {"decision_id": DECIDED}))
         change.upsert("offers", rows("offers", *offers))
         for made in offers:
             if made.get("answer") in (None, "accepted"):

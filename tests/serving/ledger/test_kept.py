@@ -15,7 +15,7 @@ from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.configurations import note, noted
 from serving.ledger.prune import Pruned, is_due, prune
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, JOURNAL
-from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, hours, offer
+from tests.serving.ledger.small import CONFIG, DECIDED, OFFERED, furnish, give, hours, offer
 
 MARKETS = "markets: {all: {countries: [DE]}, some: {countries: [US]}}\ntimezone: UTC\n"
 
@@ -73,8 +73,8 @@ def test_the_log_is_kept_until_retention_says_otherwise(stood: Ledger) -> None:
             assert verify(connection) is None
         left.append((done, *rows))
     assert left == [
-        (Pruned(0, 2, 1), {"old-offer", "young"}, {"young"}), (Pruned(), {"old-offer", "young"}, {"young"}),
-        (Pruned(0, 1, 1), {"old-offer"}, set()),
+        (Pruned(0, 2, 1), {DECIDED, "old-offer", "young"}, {"young"}),
+        (Pruned(), {DECIDED, "old-offer", "young"}, {"young"}), (Pruned(0, 1, 1), {DECIDED, "old-offer"}, set()),
     ]  # fmt: skip
 
 
