@@ -118,7 +118,8 @@ def test_offers_carry_their_policy_and_propensity(crm: Crm, tmp_path: Path) -> N
     with ledger.reading() as connection:
         made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id.like("D-%"))).all()
         ours = connection.execute(select(OFFERS.c.offer_id).where(decided_here())).scalars().all()
-    assert {row.policy for row in made} == {"champion", "holdout", "explore"}
+    # Which of the model's few leads are left to chance, chance says.
+    assert {"holdout"} < {row.policy for row in made} <= {"champion", "holdout", "explore"}
     assert all(0 < row.propensity <= 1 for row in made)
     for row in made:
         held = held_out(recommender.account_of(row.lead_id), recommender.config.policy)
