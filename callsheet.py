@@ -99,7 +99,8 @@ def callsheet(
       callsheet audit --data crm      whom does the served market let in?
       callsheet train --data crm      learn from past offers
       callsheet promote               release the model, if it earns its place
-      callsheet serve --data crm      answer over HTTP
+      callsheet load --data crm       put the CRM on record: offers are made from there
+      callsheet serve                 answer over HTTP, write down what was decided
     """
     _logs(debug)
 
