@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -247,11 +248,13 @@ def url_in(home: Path) -> str:
     return f"sqlite:///{home.resolve() / 'ledger.db'}"
 
 
+@cache
 def newest_revision() -> str:
     """The revision that this version's tables are of."""
     return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
+@cache
 def known_revisions() -> frozenset[str]:
     """Every revision that this version can upgrade from, and its own."""
     return frozenset(one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions())
