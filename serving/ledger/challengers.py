@@ -53,18 +53,13 @@ class Challengers:
         return self._add(Challenger(seen + 1, None, datetime.now(UTC), reason))
 
     def _add(self, row: Challenger) -> Challenger:
-        model = row.model
-        about = {
-            "model_version": model.version if model else None, "content_hash": model.content_hash if model else None,
-            "feature_version": model.feature_version if model else None,
-            "market_fingerprint": model.market_fingerprint if model else None, "reason": row.reason,
-        }  # fmt: skip
+        about = Released.columns(row.model) | {"reason": row.reason}
         with changing(self.ledger, row.at) as change:
             now = _current(change.connection)
             if (now.revision if now else 0) != row.revision - 1:
                 raise _beaten(now)
             change.connection.execute(insert(CHALLENGERS).values(revision=row.revision, at=row.at, **about))
-            kind = "challenger" if model else "challenger_ended"
+            kind = "challenger" if row.model else "challenger_ended"
             record(change, CLI.name, kind, f"challenger {row.revision}", about)
         return row
 
@@ -83,9 +78,4 @@ def _current(connection: Connection) -> Challenger | None:
 
 
 def _read(row: Row[Any]) -> Challenger:
-    model = (
-        Released(row.model_version, row.content_hash, row.feature_version, row.market_fingerprint)
-        if row.model_version is not None
-        else None
-    )
-    return Challenger(row.revision, model, row.at, row.reason)
+    return Challenger(row.revision, Released.of(row), row.at, row.reason)

@@ -35,6 +35,23 @@ class Released:
     feature_version: str
     market_fingerprint: str
 
+    @staticmethod
+    def columns(model: Released | None) -> dict[str, str | None]:
+        """How a row names a model; all null: none."""
+        if model is None:
+            return dict.fromkeys(("model_version", "content_hash", "feature_version", "market_fingerprint"))
+        return {
+            "model_version": model.version, "content_hash": model.content_hash,
+            "feature_version": model.feature_version, "market_fingerprint": model.market_fingerprint,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Released | None:
+        """The model that a row names, if it does."""
+        if row.model_version is None:
+            return None
+        return cls(row.model_version, row.content_hash, row.feature_version, row.market_fingerprint)
+
 
 @dataclass(frozen=True)
 class Release:
@@ -158,13 +175,8 @@ def _at(connection: Connection, revision: int) -> Release | None:
 
 def _add(change: Change, release: Release) -> Release:
     """Insert a row, and one into the audit: what, by its hash, in place of what, and why."""
-    model = release.model
-    about = {
-        "model_version": model.version if model else None, "content_hash": model.content_hash if model else None,
-        "feature_version": model.feature_version if model else None,
-        "market_fingerprint": model.market_fingerprint if model else None, "reason": release.reason,
-        "forced": release.forced, "prior": release.prior,
-    }  # fmt: skip
+    told = {"reason": release.reason, "forced": release.forced, "prior": release.prior}
+    about = Released.columns(release.model) | told
     kept = {
         "revision": release.revision, "kind": release.kind, "model_name": MODEL_NAME,
         "promoted_at": release.promoted_at, "gate": json.dumps(release.gate, sort_keys=True, allow_nan=False),
@@ -176,13 +188,8 @@ def _add(change: Change, release: Release) -> Release:
 
 def _read(row: Row[Any]) -> Release:
     at: datetime = row.promoted_at
-    model = (
-        Released(row.model_version, row.content_hash, row.feature_version, row.market_fingerprint)
-        if row.model_version is not None
-        else None
-    )
     return Release(
-        revision=row.revision, kind=row.kind, model=model,
+        revision=row.revision, kind=row.kind, model=Released.of(row),
         promoted_at=at if at.tzinfo else at.replace(tzinfo=UTC),  # SQLite keeps no zone
         reason=row.reason, forced=bool(row.forced), gate=json.loads(row.gate), prior=row.prior,
     )  # fmt: skip
