@@ -193,25 +193,22 @@ class Book(Tied):
 
     def week_end(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) first instant of the ISO week after each instant's, in the rep's own time zone."""
-        names, codes = self.zones
-        zone = codes[np.maximum(rep, 0)]
-        result = np.empty(len(t), np.int64)
-        for code in np.unique(zone):
-            at = zone == code
-            # A week may last an hour longer.
-            result[at] = iso_week_start(iso_week_start(t[at], str(names[code])) + WEEK * 8 // 7, str(names[code]))
-        return result
+        # A week may last an hour longer.
+        return self._week_start(rep, self._week_start(rep, t) + WEEK * 8 // 7)
 
     def week_of(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) number of the ISO week (weeks since 1970-W01) of each instant in the rep's own time zone."""
+        # Week starts differ by the zone's offset only, so the nearest Monday in UTC numbers the week.
+        return np.asarray((self._week_start(rep, t) + WEEK * 9 // 14) // WEEK)
+
+    def _week_start(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) first instant of the ISO week of each instant, in the rep's own time zone."""
         names, codes = self.zones
         zone = codes[np.maximum(rep, 0)]
         result = np.empty(len(t), np.int64)
         for code in np.unique(zone):
             at = zone == code
-            # Week starts differ by the zone's offset only, so the nearest Monday in UTC numbers the week.
-            start = iso_week_start(t[at], str(names[code]))
-            result[at] = (start + WEEK * 9 // 14) // WEEK
+            result[at] = iso_week_start(t[at], str(names[code]))
         return result
 
     def used(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
