@@ -99,9 +99,13 @@ def by_hand(rows: Rows, lead: dict[str, Any], rep: dict[str, Any], t: pd.Timesta
     contact = next(c for c in rows["contacts"] if c["contact_id"] == lead["contact_id"])
     account = next(a for a in rows["accounts"] if a["account_id"] == contact["account_id"])
 
+    until = {each["rep_id"]: each["active_until"] for each in rows["reps"]}
+
     def holds(offer: dict[str, Any]) -> bool:
-        answered = offer["answer"] is not None and offer["answered_at"] < t
-        return offer["offered_at"] < t and not (answered and offer["answer"] == "rejected")
+        if offer["answer"] is not None and offer["answered_at"] < t:
+            return offer["offered_at"] < t and bool(offer["answer"] == "accepted")
+        left = until[offer["rep_id"]]  # nobody waits for the answer of a rep who has left
+        return offer["offered_at"] < t and (left is None or max(left, offer["offered_at"]) >= t)
 
     def week(at: pd.Timestamp) -> Any:
         return at.tz_convert(rep["timezone"]).isocalendar()[:2]
