@@ -12,7 +12,7 @@ SERVE  ?=
 UI     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check format docs bench serve ui lock clean
+.PHONY: help setup demo test faults check format docs bench serve ui lock sbom audit clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ ui: $(STAMP) ## MLflow on the local store, on loopback
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock again
 	$(BIN)/uv pip compile -q --universal --generate-hashes --all-extras --upgrade --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+sbom: $(STAMP) ## what requirements.lock would install, as CycloneDX: sbom.json
+	$(BIN)/python .ci/sbom.py > sbom.json
+
+audit: $(STAMP) ## ask the public advisories about every pin of the lock; needs the network, and fails without it
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 clean: ## remove the virtual environment, caches and what the demo wrote
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .callsheet/demo build dist *.egg-info

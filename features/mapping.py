@@ -93,7 +93,7 @@ class _Run:
     def _create(self, name: str, cells: pa.Table) -> None:
         self.connection.register("incoming", cells)
         try:
-            self.connection.execute(f"CREATE TABLE {_quoted(name)} AS SELECT * FROM incoming")  # noqa: S608
+            self.connection.execute(f"CREATE TABLE {_quoted(name)} AS SELECT * FROM incoming")  # noqa: S608 - quoted
         except duckdb.Error as error:
             raise MappingError(f"{name} cannot be read as a table: {_first_line(error)}", field="data") from error
         finally:
@@ -176,7 +176,7 @@ class _Run:
         return sorted(bases) if all(self.lineage.is_absent(b) for b in bases) else []
 
     def _rows_of(self, name: str, step: Step) -> int:
-        return self._one(self._execute(f"SELECT count(*) FROM {_quoted(name)}", self._where(step)))  # noqa: S608
+        return self._one(self._execute(f"SELECT count(*) FROM {_quoted(name)}", self._where(step)))  # noqa: S608 - quoted
 
     def _one(self, result: duckdb.DuckDBPyConnection) -> int:
         rows = result.fetchall()  # to the end, or DuckDB holds the connection for the rest

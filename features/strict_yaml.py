@@ -65,7 +65,7 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(text: str, name: str) -> Any:
     """The document in a text; `name` is what errors call it. Raises ConfigError as `read_yaml`."""
     try:
-        return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""

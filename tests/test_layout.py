@@ -51,7 +51,10 @@ def test_no_room_has_a_drawer_for_odds_and_ends() -> None:
 
 def test_every_dependency_is_locked_at_a_version_that_fits() -> None:
     locked = {name.lower(): Version(v) for name, v in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", LOCK, re.M)}
-    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]):
+    for text in (
+        *PROJECT["dependencies"],
+        *(text for extra in PROJECT["optional-dependencies"].values() for text in extra),
+    ):
         wanted = Requirement(text)
         assert locked[wanted.name.lower()] in wanted.specifier, text
 
@@ -78,5 +81,5 @@ def test_set_up_and_checks_can_be_run() -> None:
 
 def test_make_alone_lists_the_commands() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for target in ("demo", "test", "faults", "check", "bench", "serve", "ui", "lock", "clean"):
+    for target in ("demo", "test", "faults", "check", "bench", "serve", "ui", "lock", "sbom", "audit", "clean"):
         assert re.search(rf"^  make {target} +\S", listed, re.M), f"make help leaves out {target}"

@@ -44,4 +44,4 @@ def run_ui(home: Path, port: int) -> NoReturn:
     }
     command = [sys.executable, "-m", "mlflow", "server", *(word for pair in options.items() for word in pair)]
     # Its job runners would be ten more processes and a gigabyte, for evaluations that nobody asked for.
-    os.execve(sys.executable, command, os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    os.execve(sys.executable, command, os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})  # noqa: S606 - no shell
