@@ -54,7 +54,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., None]]]] = {
     "db": (
         "Ledger",
         "The ledger's database.",
-        {"upgrade": ledger.upgrade, "status": ledger.status, "prune": record.prune},
+        {"upgrade": ledger.upgrade, "grants": ledger.grants, "status": ledger.status, "prune": record.prune},
     ),
     "ledger": (
         "Guard",

@@ -149,6 +149,26 @@ def status(
         raise typer.Exit(1)
 
 
+def grants(
+    role: Annotated[str, typer.Option("--role", metavar="NAME", help="The role that serves; it owns nothing.")],
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME,
+) -> None:  # fmt: skip
+    """Print the SQL that lets a role of PostgreSQL serve, and neither change nor delete a row of the audit.
+
+    For the owner of the tables to run, after each `db upgrade`: what the role
+    could do to them besides is taken from it. Restoring a backup and upgrading
+    stay the owner's. A role that may act as the owner is refused.
+
+    \b
+    Examples
+      callsheet db grants --role callsheet_serving
+      callsheet db grants --role callsheet_serving | psql -v ON_ERROR_STOP=1 "$CALLSHEET_DB"
+    """
+    from serving.ledger.grants import grants as statements
+
+    typer.echo(statements(role), nl=False)
+
+
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
     config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
@@ -210,7 +230,7 @@ def erase(
     config: ConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
     format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
-    """Forget a contact: its row, what it did, and what was written of it; exit 1: the files are in use, so ask again.
+    """Forget a contact: its row, what it did, what was written of it; exit 1: the files hold traces, so ask again.
 
     Its leads are closed and stay, stripped, under a name that leads to nobody: reps'
     records and the audit hold on to their ids. The database's files are rewritten.
@@ -233,7 +253,9 @@ def erase(
     rows = [{"table": name, "rows": count} for name, count in done["rows"].items()]
     listing.show(rows, ("table", "rows"), format=format, empty="It was erased before.")
     if not done["scrubbed"]:
-        say("It is erased, but others use the database's files, which still hold traces: run this again.")
+        say(
+            "It is erased, but the database's files still hold traces, for they could not be rewritten: run this again."
+        )
         raise typer.Exit(1)
 
 

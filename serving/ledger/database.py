@@ -34,6 +34,8 @@ CONNECT_SECONDS = 5
 MIGRATION_LOCK = 0x63616C6C
 #: How PostgreSQL says that it chose a transaction to fail: one of a deadlock, or one that saw what has changed since.
 CROSSED = ("40P01", "40001")
+#: And that the role may not do this: to a table, or to any in a schema that it may not use.
+DENIED = ("42501", "3F000")
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -54,10 +56,20 @@ class Crossed(LedgerError):
     """The database ended this transaction because it crossed another's; done again as a whole it may well succeed."""
 
 
+class NotAllowed(LedgerError):
+    """PostgreSQL's role may not do this to the ledger's tables; their owner may."""
+
+
 class LedgerNewer(LedgerError):
     """A ledger has tables that this version does not know."""
 
     code = "ledger_newer"
+
+
+class LedgerOlder(LedgerError):
+    """A ledger is not there, or its tables are of an older version, and the role may not bring them to this one."""
+
+    code = "ledger_older"
 
 
 class Ledger:
@@ -186,7 +198,7 @@ class Ledger:
 
         A schema that is the newest is only looked at, so that nobody who just reads waits for a writer.
         Returns  the revision that was found, None where there was no ledger, and the newest
-        Raises   LedgerNewer, LedgerError
+        Raises   LedgerNewer, LedgerOlder, LedgerError
         """
         config, newest = alembic_config(), newest_revision()
         if self.journal is not None and self.engine.url.database not in (None, "", ":memory:"):
@@ -195,12 +207,19 @@ class Ledger:
             found = self._revision(connection)
         if found == newest:
             return found, newest
-        with self.writing() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            found = self._revision(connection)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        try:
+            with self.writing() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                found = self._revision(connection)
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except NotAllowed as error:
+            have = "is not there yet" if found is None else f"has tables of revision {found}"
+            raise LedgerOlder(
+                f"The ledger {self.shown} {have}, and its role may not bring it to {newest}. As the owner of its "
+                "tables run `callsheet db upgrade`, then what `callsheet db grants` prints."
+            ) from error
         if found not in (None, newest):
             log.info("The ledger was upgraded: %s -> %s", found, newest)
         return found, newest
@@ -225,7 +244,13 @@ class Ledger:
             said = error.orig if isinstance(error, DBAPIError) else error
             # What follows the first line are details, and repeat the row.
             first = str(said).partition("\n")[0]
-            kind = Crossed if getattr(said, "sqlstate", None) in CROSSED else LedgerError
+            state = getattr(said, "sqlstate", None)
+            if state in DENIED:
+                raise NotAllowed(
+                    f"The ledger's database refused: {first}. Where a role that serves may do it, `callsheet db "
+                    "grants` lets it; else the owner of the tables may."
+                ) from error
+            kind = Crossed if state in CROSSED else LedgerError
             raise kind(f"The ledger's database refused: {first}") from error
 
     @property

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from features.sql import sqlite_module
@@ -20,17 +22,18 @@ REWRITTEN: Final = (
     *GONE, "contacts", "leads", "preferences", "meetings", "opportunities", "changes", AUDIT_PAYLOADS.name,
     DECISION_DETAILS.name, EVENTS.name, IDEMPOTENCY.name, JOURNAL.name, SHADOWS.name,
 )  # fmt: skip
-#: What is said where others kept the files from being rewritten.
+#: What is said where the files could not be rewritten.
 TRACES: Final = "The database's files still hold traces of erased contacts; `callsheet erase` clears them."
 #: How long others may keep a table or the log from being rewritten, in seconds.
 PATIENCE: Final = 10
 
 
 def scrub(ledger: Ledger) -> bool:
-    """Rewrite the database's files without what is no row any more; False: others are using them, so do it again.
+    """Rewrite the database's files without what is no row any more; False: not all could be, the log says why.
 
-    On SQLite the whole file, and its log is emptied. On PostgreSQL the tables that an erasure bears on; what its
-    write-ahead log and its archive hold goes when they are recycled, by that server's settings.
+    Then do it again: others were using them, or the role may not (`grants`). On SQLite the whole file, and its log is
+    emptied. On PostgreSQL the tables that an erasure bears on; what its write-ahead log and its archive hold goes when
+    they are recycled, by that server's settings.
     """
     return _sqlite(ledger) if ledger.journal is not None else _postgresql(ledger)
 
@@ -52,17 +55,37 @@ def _sqlite(ledger: Ledger) -> bool:
 
 
 def _postgresql(ledger: Ledger) -> bool:
+    skipped: list[str] = []
     try:
         with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{PATIENCE}s"})
             quote = connection.dialect.identifier_preparer.quote
-            for name in REWRITTEN:
-                connection.execute(text(f"VACUUM (FULL) {quote(name)}"))
+            with _warned(connection, skipped):
+                for name in REWRITTEN:
+                    connection.execute(text(f"VACUUM (FULL) {quote(name)}"))
             connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{BUSY_SECONDS}s"})
     except DBAPIError as error:
         log.warning("The ledger's tables could not be rewritten: %s", error.orig)
         return False
-    return True
+    if skipped:
+        log.warning("The ledger's tables could not be rewritten: %s. Their owner may.", skipped[0])
+    return not skipped
+
+
+@contextmanager
+def _warned(connection: Connection, said: list[str]) -> Iterator[None]:
+    """Collect the server's warnings: to a role that may not rewrite a table it says no more than that."""
+
+    def hear(diagnostic: Any) -> None:
+        if diagnostic.severity_nonlocalized == "WARNING":
+            said.append(diagnostic.message_primary)
+
+    driver: Any = connection.connection.driver_connection
+    driver.add_notice_handler(hear)
+    try:
+        yield
+    finally:
+        driver.remove_notice_handler(hear)
 
 
 __all__ = ["REWRITTEN", "TRACES", "scrub"]

@@ -22,5 +22,6 @@ class EraseAnswer(Answer):
     rows: Annotated[dict[str, int], Field(description="How many rows went or were stripped, by table.")]
     before: Annotated[bool, Field(description="It had been erased before.")]
     scrubbed: Annotated[
-        bool, Field(description="The database's files are clear of it; false: others were using them, so ask again.")
+        bool,
+        Field(description="The database's files are clear of it; false: they could not be rewritten, so ask again."),
     ]

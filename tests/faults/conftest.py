@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from serving.ledger import Ledger
 from tests.serving.conftest import Crm, Service, crm, running
-from tests.serving.databases import ledger, postgres, url
+from tests.serving.databases import at_once, ledger, postgres, url
 from tests.serving.live.standing import fill, release
 
 __all__ = ["crm", "ledger", "postgres", "url"]
@@ -40,9 +40,5 @@ def served(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.Te
 
 def another_database(url: str, name: str) -> str:
     """The URL of a new database on a PostgreSQL server, in place of one of that name."""
-    server = Ledger(url)
-    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    server.close()
+    at_once(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
     return make_url(url).set(database=name).render_as_string(hide_password=False)

@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from serving.ledger import Ledger
+from serving.ledger.grants import grants
+
+#: The role that serves: it owns nothing, and may do what the product grants.
+SERVING = "serving"
+_MADE = f"DO $$ BEGIN CREATE ROLE {SERVING} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"
 
 
 @pytest.fixture(scope="session")
@@ -25,17 +31,21 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database's URL."""
+    """An empty ledger's URL; on PostgreSQL that of the role that serves (docs/ledger.md).
+
+    A test that is marked `owner` does what the owner of the tables alone may: it gets that one's, of an empty database.
+    """
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.db'}"
         return
     address = request.getfixturevalue("postgres")
-    yield address
-    ledger = Ledger(address)
-    with ledger.writing() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    ledger.close()
+    if request.node.get_closest_marker("owner"):
+        yield address
+    else:
+        Ledger.open(address, tmp_path).close()
+        at_once(address, _MADE, f"GRANT USAGE ON SCHEMA public TO {SERVING}", grants(SERVING))
+        yield make_url(address).set(username=SERVING).render_as_string(hide_password=False)
+    at_once(address, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 
 
 @pytest.fixture
@@ -43,3 +53,12 @@ def ledger(url: str, tmp_path: Path) -> Iterator[Ledger]:
     opened = Ledger.open(url, tmp_path)
     yield opened
     opened.close()
+
+
+def at_once(url: str, *statements: str) -> None:
+    """Run statements on PostgreSQL, each by itself."""
+    server = Ledger(url)
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    server.close()

@@ -146,6 +146,7 @@ def test_a_crash_is_told_by_place_and_kind_never_by_its_words(out: io.StringIO) 
     assert "KeyError" in said
 
 
+@pytest.mark.owner
 def test_what_the_database_says_of_a_row_is_not_repeated(ledger: Ledger) -> None:
     with ledger.writing() as connection:
         connection.exec_driver_sql("CREATE TABLE canaries (email TEXT PRIMARY KEY)")

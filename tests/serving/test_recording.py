@@ -88,6 +88,7 @@ def test_who_said_what_is_in_the_audit(stood: Ledger) -> None:
     assert [result["result"] for result in said["results"]] == ["applied", "parked"]
 
 
+@pytest.mark.owner
 def test_a_request_that_cannot_be_audited_records_nothing(stood: Ledger) -> None:
     with stood.writing() as connection:
         connection.exec_driver_sql("DROP TABLE audit_payloads")

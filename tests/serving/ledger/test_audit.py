@@ -19,6 +19,9 @@ from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, LEDGER_CLOCK
 from serving.ledger.vouched import COLUMNS
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, hours
 
+# The guards are the tables' own: the role that serves is stopped before it meets them (test_grants.py).
+pytestmark = pytest.mark.owner
+
 N = 7
 
 

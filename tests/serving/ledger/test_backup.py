@@ -31,6 +31,9 @@ from tests.features.small_crm import MARKET
 from tests.serving.conftest import Crm
 from tests.serving.ledger.test_load import decide
 
+# A restore, as an upgrade, is the owner's.
+pytestmark = pytest.mark.owner
+
 AT = datetime(2025, 3, 1, tzinfo=UTC)
 CONFIG = read_config(MARKET)
 

@@ -266,6 +266,7 @@ def test_a_load_that_still_has_the_contact_forgets_it_again(doors: Doors, home: 
     assert contacts.str.startswith(NAMELESS).sum() == 1
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize("lost", [False, True], ids=["over the ledger", "into a new one"])
 def test_a_restored_backup_forgets_again_what_was_erased_since(doors: Doors, home: Path, lost: bool) -> None:
     backup(doors.ledger, home / "elsewhere" / "backup.db")

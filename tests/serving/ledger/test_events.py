@@ -315,6 +315,7 @@ def test_any_order_batches_and_duplicates_make_the_same_rows(
     assert deliver(reused, [mixed[a:b] for a, b in pairwise(places)]) == wanted
 
 
+@pytest.mark.owner
 def test_the_reverse_order_one_by_one_makes_the_same_rows(stood: Ledger) -> None:
     wanted = deliver(stood, [SENT])
     fresh(stood)

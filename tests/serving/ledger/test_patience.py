@@ -26,6 +26,7 @@ def write(ledger: Ledger, patience: Patience, meanwhile: Callable[[], object] | 
     return seconds
 
 
+@pytest.mark.owner
 def test_after_one_has_waited_in_vain_one_at_a_time_tries_until_one_succeeds(ledger: Ledger, url: str) -> None:
     other, patience = Ledger(url), Patience(PATIENT, BRIEF)
     with ledger.writing() as connection:

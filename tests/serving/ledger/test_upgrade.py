@@ -21,6 +21,8 @@ from serving.ledger.status import status
 from tests.features.crm_files import read
 from tests.features.small_crm import MARKET
 
+pytestmark = pytest.mark.owner
+
 RELEASE = {
     "revision": 1, "kind": "promote", "model_name": "callsheet", "model_version": "7", "content_hash": "7" * 64,
     "feature_version": "f", "market_fingerprint": "m", "promoted_at": datetime(2025, 1, 2, tzinfo=UTC),

@@ -254,6 +254,7 @@ def mend(ledger: Ledger) -> None:
             connection.exec_driver_sql(f"ALTER TABLE gone_{table} RENAME TO {table}")
 
 
+@pytest.mark.owner
 def test_a_database_that_is_gone_leaves_the_answers_and_says_how_stale(live: Live, url: str, clock: Time) -> None:
     live.start()
     lead, rep = placed(live.recommender)
