@@ -16,7 +16,8 @@ from features.snapshot import read_snapshot
 from serving.ledger import Ledger
 from serving.ledger.keys import listed
 from serving.live.crm import Crm
-from serving.settings import GUARDED, WORKERS, Settings
+from serving.settings import AS_OF, DATA, DB, GUARDED, MAPPING, WORKERS, Settings, quota
+from serving.starting import Starts
 from serving.traces import wanted
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
     """Serve until told to stop (SIGINT, SIGTERM); what is being answered then is finished first.
 
     What is wrong with the data, the configuration, the ledger or the port is said before a worker starts.
-    Raises TableError, ConfigError, MappingError, LedgerError, LedgerEmpty, UsageError
+    Raises TableError, ConfigError, MappingError, LedgerError, LedgerEmpty, UsageError; WorkersFailed when none starts
     """
     check(settings, host, port)
     prepare(settings, workers)
@@ -46,13 +47,15 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
     callsheet.working_dir = str(ROOT)  # where workers import from, wherever we were started
     callsheet.inject_config()
     log.info("Starting %d worker%s on http://%s:%d", workers, "" if workers == 1 else "s", host, port)
-    serve_http(callsheet, host=host, port=port, timeout_graceful_shutdown=DRAIN_SECONDS)
+    with Starts():
+        serve_http(callsheet, host=host, port=port, timeout_graceful_shutdown=DRAIN_SECONDS)
 
 
 def check(settings: Settings, host: str, port: int) -> None:
     """Say what would keep every worker from starting. Raises as `serve`."""
     config = load_config(settings.config)
     wanted()
+    quota()
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -90,5 +93,7 @@ def prepare(settings: Settings, workers: int) -> None:
     """Set the environment that the supervisor and its workers read."""
     home = settings.home.resolve() / "bentoml"
     home.mkdir(parents=True, exist_ok=True)
+    for left in (DATA, DB, MAPPING, AS_OF):
+        os.environ.pop(left, None)  # else workers would go by what the command line did not say
     os.environ.update(settings.environment | {WORKERS: str(workers), "BENTOML_HOME": str(home)})
     os.environ.update(dict.fromkeys(ONE_THREAD, "1") | dict.fromkeys(SILENT, "true"))

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from features.config import load_config
 from features.errors import CallsheetError
-from serving import logs, metrics, traces
+from serving import logs, metrics, starting, traces
 from serving.body import checked_query
 from serving.card import card_of
 from serving.connections import guard
@@ -196,6 +196,7 @@ PAGES = Starlette(
 class Callsheet:
     """Which sales rep gets which marketing lead, and which leads each rep should see now, with reasons."""
 
+    @starting.told()
     def __init__(self) -> None:
         from serving.start import (  # models and data are a worker's; the supervisor does without them
             decider,
@@ -218,6 +219,7 @@ class Callsheet:
         # What is loaded by now stays; looked through for garbage, it would hold every answer up for half a second.
         gc.collect()
         gc.freeze()
+        starting.ready()
 
     @property
     def recommender(self) -> Recommender:
@@ -331,6 +333,7 @@ class EdgedService(Service):  # type: ignore[misc]
     and behind the deadline, whose refusal has a shape of its own.
     """
 
+    @starting.told()
     def to_asgi(self, is_main: bool = True) -> App:
         """The application that a worker runs."""
         logs.configure()
