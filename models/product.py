@@ -17,6 +17,7 @@ from features.errors import NotEnoughData
 from features.matrix import Matrix, Vocabulary
 from models import store
 from models.boosters import Booster
+from models.golden import Golden
 from models.heads import Head, fit_head, teachable
 from models.labels import Labels
 from models.linear import LinearStart
@@ -28,11 +29,12 @@ from models.teach import RANKER, Rehearsal, rehearse, teach
 
 __all__ = ["Contributions", "Product", "Scores", "behaviour_share", "fit_product"]
 
-FORMAT = 2
+FORMAT = 3
 #: Times that a product whose behaviour moves too much is fitted again with behaviour held harder.
 HOLDS = 3
 #: Log loss, in nats, that chance gains for one more slope at most in 95 of 100 cases: half a chi-squared's quantile.
 CHANCE = 1.92
+_GOLDEN = "golden.json"
 _FILES = {"accept": "accept.txt", "convert": "convert.txt", "ranker": "ranker.txt"}
 
 
@@ -51,12 +53,14 @@ class Product:
     stack      starts and boosters
     heads      p_accept of the accept score; p(convert | accept) of the convert score and the ranker's trees
     card       JSON values: feature version, columns, vocabulary, recipe, heads' state, rows, rounds, typical values
+    golden     pairs and what it says of them; None: an ablation, which is never saved
     """
 
     contract: Contract
     stack: Stack
     heads: Mapping[str, Head]
     card: Mapping[str, Any]
+    golden: Golden | None = None
 
     @property
     def name(self) -> str:
@@ -137,7 +141,7 @@ class Product:
         for name, booster in self.stack.boosters.items():
             if booster is not None:
                 files[_FILES[name]] = booster.text.encode()
-        return files
+        return files | ({_GOLDEN: self.golden.as_json()} if self.golden else {})
 
     @cached_property
     def content_hash(self) -> str:
@@ -150,12 +154,16 @@ class Product:
 
     @classmethod
     def load(cls, folder: Path, *, expected: str | None = None) -> Product:
-        """Load what `save` wrote, after every byte was checked; the same predictions to the last bit.
+        """Load what `save` wrote, after every byte was checked; its golden pairs have the scores that they had.
 
         expected   the content hash that it must have, as the ledger names it
-        Raises     ModelError for anything damaged, missing, added, foreign, or of another format
+        Raises     ModelError for anything damaged, missing, added, foreign, of another format, or that scores otherwise
         """
-        return cls.of_files(store.read(folder, expected=expected))
+        product = cls.of_files(store.read(folder, expected=expected))
+        with store.understood():
+            assert product.golden is not None
+            product.golden.check(product.contract, product.predict)
+        return product
 
     @classmethod
     def of_files(cls, files: Mapping[str, bytes]) -> Product:
@@ -171,8 +179,9 @@ class Product:
             linear = LinearStart.of_json(model["linear"]) if model["linear"] else None
             heads = {name: Head.of_json(content) for name, content in model["heads"].items()}
             return cls(
-                Contract(tuple(card["columns"]), vocabulary), Stack(linear, model["rates"], boosters), heads, card
-            )
+                Contract(tuple(card["columns"]), vocabulary), Stack(linear, model["rates"], boosters), heads, card,
+                Golden.of_json(files[_GOLDEN]),
+            )  # fmt: skip
 
 
 def fit_product(
@@ -221,7 +230,8 @@ def fit_product(
         "behaviour": {"share": share if np.isfinite(share) else None, "held": held.behaviour.model_dump()},
     }
     card = _card(recipe, heads, train, labels, seen) | learned | {"about": dict(about or {})}
-    return replace(product, card=json.loads(json.dumps(card, allow_nan=False)))
+    golden = Golden.of(train, product.predict)
+    return replace(product, card=json.loads(json.dumps(card, allow_nan=False)), golden=golden)
 
 
 def canonical(matrix: Matrix, labels: Labels) -> tuple[Matrix, Labels]:

@@ -74,7 +74,10 @@ def understood() -> Iterator[None]:
 def expect_format(found: object, ours: int) -> None:
     """Raises ModelError when a model was written in another format."""
     if found != ours:
-        raise ModelError(f"The model is in format {found}; this version of Callsheet reads format {ours}.")
+        raise ModelError(
+            f"The model is in format {found}; this version of Callsheet reads format {ours}: train it again, or serve "
+            "it with the version that made it."
+        )
 
 
 def _manifest(folder: Path) -> tuple[dict[str, tuple[str, int]], str]:

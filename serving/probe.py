@@ -14,7 +14,10 @@ REPEATS = 5
 
 
 def main(folder: str, content_hash: str, seconds: int, memory: int, scoring_ms: float) -> None:
-    """Load the model under limits on processor time and memory, and score rows of extremes with it, soon enough."""
+    """Load the model under limits on processor time and memory, and score rows of extremes with it, soon enough.
+
+    Loading holds it to the scores of its golden pairs.
+    """
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

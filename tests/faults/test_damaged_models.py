@@ -63,3 +63,17 @@ def test_a_damaged_model_whose_hash_is_right_kills_its_trial_and_nobody_else(
     store.write(files, tmp_path / "models" / forged)
     with pytest.raises(ModelError, match="failed its trial \\(signal"):
         ModelCache(tmp_path).load(forged)
+
+
+def test_a_model_whose_hash_is_right_and_that_gives_other_numbers_is_refused_in_its_trial(
+    crm: Crm, tmp_path: Path
+) -> None:
+    """One digit of one leaf of each tree: the trees load and answer, within all limits."""
+    files = dict(crm.products[0].files)
+    files["accept.txt"] = re.sub(
+        rb"(leaf_value=\S*?)([1-8])", lambda m: m[1] + bytes([m[2][0] + 1]), files["accept.txt"]
+    )
+    forged = store.content_hash(files)
+    store.write(files, tmp_path / "models" / forged)
+    with pytest.raises(ModelError, match=r"failed its trial \(exit 1\): ModelError: The model scores otherwise"):
+        ModelCache(tmp_path).load(forged)

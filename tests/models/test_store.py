@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from features.errors import ModelError
 from models import boosters
+from models.golden import PAIRS, Golden
 from models.product import Product
 from models.store import MANIFEST, content_hash, write
 from tests.models.drawn import Drawn
@@ -23,7 +25,9 @@ from tests.models.drawn import Drawn
 def product(product: Product) -> Product:
     """With a ranker, whether one was earned or not."""
     boosters = dict(product.stack.boosters)
-    return replace(product, stack=replace(product.stack, boosters=boosters | {"ranker": boosters["accept"]}))
+    made = replace(product, stack=replace(product.stack, boosters=boosters | {"ranker": boosters["accept"]}))
+    assert made.golden is not None
+    return replace(made, golden=Golden.of(made.golden.pairs(made.contract), made.predict))
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_a_product_comes_back_to_the_last_bit(product: Product, saved: Path, lat
 
 def test_it_is_text_and_json_without_a_trace_of_threads(saved: Path) -> None:
     assert {path.name for path in saved.iterdir()} == {
-        "product.json", "accept.txt", "convert.txt", "ranker.txt", MANIFEST,
+        "product.json", "golden.json", "accept.txt", "convert.txt", "ranker.txt", MANIFEST,
     }  # fmt: skip
     for path in saved.iterdir():
         assert "num_threads" not in path.read_bytes().decode("utf-8")
@@ -95,7 +99,7 @@ def link(path: Path) -> None:
     path.symlink_to(target)
 
 
-FILES = ("product.json", "accept.txt", "convert.txt", "ranker.txt")
+FILES = ("product.json", "golden.json", "accept.txt", "convert.txt", "ranker.txt")
 HARMS = (truncate, flip, zero, empty, remove)
 
 
@@ -144,12 +148,54 @@ def test_a_manifest_names_plain_files_only(saved: Path, name: str) -> None:
         Product.load(saved)
 
 
-@pytest.mark.parametrize("change", [{"format": 99}, {"columns": None}, {"vocabulary": 3}])
+def leaves_moved(files: dict[str, bytes]) -> dict[str, bytes]:
+    """One digit of one leaf of each tree, and as many bytes as before: LightGBM loads them and answers."""
+    trees = re.sub(rb"(leaf_value=\S*?[1-8])", lambda m: m[1][:-1] + bytes([m[1][-1] + 1]), files["accept.txt"])
+    return files | {"accept.txt": trees}
+
+
+def slopes_moved(files: dict[str, bytes]) -> dict[str, bytes]:
+    model = json.loads(files["product.json"])
+    model["heads"]["accept"]["slopes"][0] *= 1 + 1e-9
+    return files | {"product.json": json.dumps(model).encode()}
+
+
+def golden_moved(files: dict[str, bytes]) -> dict[str, bytes]:
+    """As on a machine whose libraries give other numbers."""
+    pairs = json.loads(files["golden.json"])
+    pairs[7][1][0] += 1e-9
+    return files | {"golden.json": json.dumps(pairs).encode()}
+
+
+@pytest.mark.parametrize("moved", [leaves_moved, slopes_moved, golden_moved])
+def test_a_model_that_scores_otherwise_than_when_it_was_made_is_refused_though_its_hash_is_right(
+    product: Product, moved: Callable[[dict[str, bytes]], dict[str, bytes]], tmp_path: Path
+) -> None:
+    files = moved(product.files)
+    write(files, tmp_path / "other")
+    assert Product.of_files(files).predict(product.golden.pairs(product.contract)) is not None  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match=rf"scores otherwise than when it was made: .* of {PAIRS} differ"):
+        Product.load(tmp_path / "other", expected=content_hash(files))
+
+
+def test_golden_pairs_are_within_the_data_and_none_of_it(product: Product, train: Drawn, calibrate: Drawn) -> None:
+    golden, seen = product.golden, np.concatenate([train.matrix.values, calibrate.matrix.values])
+    assert golden is not None
+    again = Golden.of_json(golden.as_json())
+    np.testing.assert_array_equal(again.values, golden.values)
+    np.testing.assert_array_equal(again.said.score, golden.said.score)
+    assert len(np.unique(golden.said.score)) > PAIRS // 2
+    for column, values in enumerate(golden.values.T):
+        assert set(values[~np.isnan(values)]) <= set(seen[:, column])
+    assert not any((np.nan_to_num(seen, nan=-1) == np.nan_to_num(pair, nan=-1)).all(1).any() for pair in golden.values)
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"columns": None}, {"vocabulary": 3}])
 def test_whole_files_of_another_kind_are_no_model(product: Product, tmp_path: Path, change: dict[str, object]) -> None:
     model = json.loads(product.files["product.json"])
     model["card"] |= change
     write(product.files | {"product.json": json.dumps(model).encode()}, tmp_path / "other")
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match=r"format 2.* reads format 3: train it again" if "format" in change else None):
         Product.load(tmp_path / "other")
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from features.catalogue import FEATURE_VERSION
 from features.matrix import Vocabulary
+from models.golden import Golden
 from models.product import Product
 from serving.ledger.challengers import Challenger
 from serving.ledger.releases import Released
@@ -17,13 +18,19 @@ from tests.serving.conftest import Crm
 def contrary(product: Product) -> Product:
     """The same model with its heads turned round: what it ranked first comes last."""
     heads = {name: replace(h, slopes=tuple(-s for s in h.slopes)) for name, h in product.heads.items()}
-    return replace(product, heads=heads)
+    return golden(replace(product, heads=heads))
 
 
 def recoded(product: Product) -> Product:
     """A model whose categories have other codes: the same trees, which so read other reps and regions in them."""
     values = {name: tuple(reversed(words)) for name, words in product.vocabulary.values.items()}
-    return replace(product, contract=replace(product.contract, vocabulary=Vocabulary(values)))
+    return golden(replace(product, contract=replace(product.contract, vocabulary=Vocabulary(values))))
+
+
+def golden(product: Product) -> Product:
+    """It as if it had been made so: with the golden scores that it gives now."""
+    assert product.golden is not None
+    return replace(product, golden=Golden.of(product.golden.pairs(product.contract), product.predict))
 
 
 def failing(product: Product) -> Product:
