@@ -80,7 +80,7 @@ def export(
     format_of: Annotated[FileFormat, typer.Option("--format-of", help="Of the tables' files.")] = FileFormat.csv,
     format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
-    """Write the CRM tables out of the ledger, as a folder that `load` and every --data take again.
+    """Write the CRM tables out of the ledger, as a folder that `load` and every --data take again; the audit says so.
 
     OUT/record holds decisions and events, always as CSV. In CSV, text that a
     spreadsheet would run as a formula gets a quote before it; `load` takes it off.
@@ -172,16 +172,22 @@ def grants(
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
     config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+    unrecorded: Annotated[
+        bool, typer.Option("--unrecorded", help="Keep it also where the ledger cannot be written to, nor its audit.")
+    ] = False,
     format: FormatOption = Format.table,
 ) -> None:  # fmt: skip
     """Write the whole ledger into one file while it is in use, and verify it; never copy the database's file instead.
 
     The file is itself a ledger in SQLite (--db sqlite:///FILE opens it), from
-    PostgreSQL too. Released models are files of their own, in HOME/models.
+    PostgreSQL too. Released models are files of their own, in HOME/models. The
+    audit says who took it, and its SHA-256; where that cannot be written down,
+    there is no backup but with --unrecorded.
 
     \b
     Examples
       callsheet backup ledger-2026-03-02.db
+      callsheet backup emergency.db --unrecorded
       callsheet backup /backups/ledger.db --db postgresql://callsheet@localhost/callsheet
     """
     from serving import listing
@@ -189,8 +195,15 @@ def backup(
     from serving.ledger.backup import backup as write
 
     with closing(Ledger.open(db, home)) as ledger, _bar("backup", None) as tick:
-        done = write(ledger, file, tick)
-    listing.show([{"what": "seq", "value": done.seq}, *_rows_of(done.rows)], ("what", "value"), format=format)
+        done = write(ledger, file, tick, unrecorded=unrecorded)
+    facts: list[dict[str, object]] = [
+        {"what": "seq", "value": done.seq},
+        {"what": "sha256", "value": done.sha256},
+        *_rows_of(done.rows),
+    ]
+    listing.show(facts, ("what", "value"), format=format)
+    if not done.recorded:
+        say("The ledger cannot be written to, so its audit does not say that this was taken: note the hash elsewhere.")
     say(f"{file} is sound and holds every change up to {done.seq}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import tempfile
@@ -26,6 +27,7 @@ from serving.ledger.keys import listed, merge
 from serving.ledger.noted import noted
 from serving.ledger.scrub import TRACES, scrub
 from serving.ledger.tables import ERASURES, LEDGER_CLOCK
+from serving.ledger.taken import NotNoted, note_taken
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +49,27 @@ class Backed:
     """What a backup or a restore holds: the last change in it, and how many rows by table.
 
     replaced  the last row of the audit that a restore wrote over; None: there was none
+    sha256    of a backup's file, hex; recorded: whether the ledger's audit says that it was taken
     """
 
     seq: int
     rows: dict[str, int]
     replaced: audit.Head | None = None
+    sha256: str | None = None
+    recorded: bool = True
 
 
-def backup(ledger: Ledger, file: Path, tick: Tick = lambda _table, _rows: None) -> Backed:
+def backup(
+    ledger: Ledger, file: Path, tick: Tick = lambda _table, _rows: None, *, unrecorded: bool = False
+) -> Backed:  # fmt: skip
     """Write the whole ledger to `file`, as of one instant, and open it again to see that it is sound.
 
     From SQLite by its online backup, from PostgreSQL row by row inside one read transaction: either way the file is a
-    ledger in SQLite, holds every change that was acknowledged before this began, and restores to both.
-    Raises UsageError where there is such a file, LedgerError
+    ledger in SQLite, holds every change that was acknowledged before this began, and restores to both. The ledger's
+    audit says that it was taken, by whom and with which hash, before it has its name; it is the next row after those
+    that the backup holds.
+    unrecorded  keep the file also where the ledger cannot be written to, and so does not say that it was taken
+    Raises      UsageError where there is such a file, NotNoted, LedgerError
     """
     if file.exists():
         raise UsageError(f"{file} is there already; name a new file.", field="FILE")
@@ -74,8 +84,20 @@ def backup(ledger: Ledger, file: Path, tick: Tick = lambda _table, _rows: None) 
             with _opened(part) as copy, ledger.reading() as source, copy.writing() as target:
                 copy_rows(source, target, tick)
         done = _verified(part)
+        recorded = _recorded(ledger, file, done, unrecorded)
         part.replace(file)
-    return done
+    return Backed(done.seq, done.rows, sha256=done.sha256, recorded=recorded)
+
+
+def _recorded(ledger: Ledger, file: Path, done: Backed, unrecorded: bool) -> bool:
+    told = {"file": file.name, "sha256": done.sha256, "seq": done.seq, "rows": done.rows}
+    try:
+        note_taken(ledger, "backup", told, "; in an emergency, with --unrecorded")
+    except NotNoted:
+        if not unrecorded:
+            raise
+        return False
+    return True
 
 
 def restore(
@@ -144,14 +166,16 @@ def _verified(part: Path) -> Backed:
     _one_file(part)
     _sound(part)
     with _opened(part) as copy, copy.reading() as connection:
-        done = Backed(seq_of(connection), count_rows(connection))
+        seq, rows = seq_of(connection), count_rows(connection)
     _one_file(part)
+    with part.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     descriptor = os.open(part, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return done
+    return Backed(seq, rows, sha256=sha256)
 
 
 def _one_file(part: Path) -> None:

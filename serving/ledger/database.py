@@ -201,8 +201,9 @@ class Ledger:
         Raises   LedgerNewer, LedgerOlder, LedgerError
         """
         config, newest = alembic_config(), newest_revision()
-        if self.journal is not None and self.engine.url.database not in (None, "", ":memory:"):
-            Path(str(self.engine.url.database)).touch(mode=0o600)  # it holds contacts and the hashes of keys
+        file = Path(self.engine.url.database or ":memory:")
+        if self.journal is not None and str(file) != ":memory:" and not file.exists():
+            file.touch(mode=0o600)  # it holds contacts and the hashes of keys
         with self.reading() as connection:
             found = self._revision(connection)
         if found == newest:

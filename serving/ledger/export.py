@@ -18,6 +18,7 @@ from features.formula import mark
 from features.snapshot import Snapshot, read_snapshot, write_snapshot
 from serving.ledger.database import Ledger
 from serving.ledger.tables import DECISIONS, EVENTS
+from serving.ledger.taken import note_taken
 from serving.ledger.types import write_instant
 
 #: What was decided and reported: a folder of its own, so that loading the tables again does not meet it.
@@ -27,10 +28,11 @@ RECORD = "record"
 def export(ledger: Ledger, out: Path, *, form: Literal["csv", "parquet"] = "csv") -> dict[str, int]:
     """Write every table that the ledger has, and decisions and events as CSV below `record`, whole or not at all.
 
-    Loading what was written gives the same CRM again, with what was missing still missing.
+    Loading what was written gives the same CRM again, with what was missing still missing. The audit says that it was
+    taken, by whom and how much of it, before the folder has its name; where it cannot, nothing is taken.
     out      a folder that is not there yet, or empty
     Returns  rows by table
-    Raises   UsageError, Refused when nothing was ever loaded, LedgerError
+    Raises   UsageError, Refused when nothing was ever loaded, NotNoted, LedgerError
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty; name a new folder.", field="--out")
@@ -48,6 +50,8 @@ def export(ledger: Ledger, out: Path, *, form: Literal["csv", "parquet"] = "csv"
                 found = connection.execute(select(table).order_by(*table.primary_key.columns)).all()
                 _write(part / RECORD / f"{table.name}.csv", table.c.keys(), found)
                 rows[table.name] = len(found)
+        told = {"folder": out.absolute().name, "format": form, "rows": rows, "fingerprint": snapshot.fingerprint}
+        note_taken(ledger, "export", told)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

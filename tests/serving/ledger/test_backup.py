@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, make_url, select
 
 from features.config import read_config
 from features.errors import UsageError
 from features.snapshot import read_snapshot
 from features.sql import sqlite_module
-from serving.ledger import Ledger, audit, keys
+from serving.actor import CLI
+from serving.ledger import Ledger, audit, database, keys
 from serving.ledger.backup import BackupInvalid, LedgerNotEmpty, backup, restore
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.copying import count_rows
@@ -26,6 +28,7 @@ from serving.ledger.load import load
 from serving.ledger.releases import Released, Releases
 from serving.ledger.status import status
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, EVENTS
+from serving.ledger.taken import NotNoted
 from tests.features.crm_files import read
 from tests.features.small_crm import MARKET
 from tests.serving.conftest import Crm
@@ -131,11 +134,42 @@ def test_a_backup_holds_all_that_was_acknowledged_before_it_began(ledger: Ledger
                 assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
                 (seq,) = connection.execute("SELECT seq FROM ledger_clock").fetchone()
             assert acknowledged <= held
-            assert seq == len(held)  # as of one instant: no event without its change, no change without its event
+            # As of one instant: no event without its change, no change without its event, but for the backups before.
+            assert seq == len(held) + round_
         assert writer.poll() is None
     finally:
         writer.kill()
         writer.wait()
+
+
+def test_that_a_backup_was_taken_is_written_down_unless_an_emergency_lets_it_be(
+    filled: Ledger, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = backup(filled, tmp_path / "first.db")
+    written = hashlib.sha256((tmp_path / "first.db").read_bytes()).hexdigest()
+    with filled.reading() as connection:
+        row = connection.execute(select(AUDIT).order_by(AUDIT.c.number.desc())).first()
+        assert row is not None
+        body = connection.execute(
+            select(AUDIT_PAYLOADS.c.body).where(AUDIT_PAYLOADS.c.number == row.number)
+        ).scalar_one()
+    assert (row.actor, row.action, row.subject) == (CLI.name, "backup", f"change {done.seq + 1}")
+    assert json.loads(body) == {"file": "first.db", "sha256": written, "seq": done.seq, "rows": done.rows}
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    hindered = [Ledger(url)]
+    if filled.journal is None:
+        read_only = {"options": "-c default_transaction_read_only=on"}
+        hindered.append(Ledger(make_url(url).update_query_dict(read_only).render_as_string(hide_password=False)))
+    with changing(filled):
+        for number, other in enumerate(hindered):
+            file = tmp_path / f"emergency{number}.db"
+            with pytest.raises(NotNoted, match=r"Nothing was taken out.*--unrecorded"):
+                backup(other, file)
+            assert not file.exists()
+            made = backup(other, file, unrecorded=True)
+            assert (made.recorded, made.rows["audit"]) == (False, done.rows["audit"] + 1)
+            assert file.exists()
+            other.close()
 
 
 def test_a_ledger_that_holds_something_is_overwritten_only_on_demand(filled: Ledger, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -12,12 +13,14 @@ from sqlalchemy import delete, select
 
 from features.errors import Refused, UsageError
 from features.snapshot import read_snapshot
-from serving.ledger import Ledger
+from serving.actor import CLI
+from serving.ledger import Ledger, database
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM
 from serving.ledger.export import export
 from serving.ledger.load import load
-from serving.ledger.tables import CRM_COLUMNS, DECISIONS
+from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, CRM_COLUMNS, DECISIONS
+from serving.ledger.taken import NotNoted
 from tests.features.crm_files import read
 from tests.features.test_snapshot import accounts_and_reps, whole
 from tests.serving.conftest import Crm
@@ -37,7 +40,7 @@ def test_what_is_exported_is_what_was_loaded(
     assert rows["leads"] == len(crm.snapshot.tables["leads"])
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(tables=accounts_and_reps())
 def test_any_text_goes_out_and_in_again(tmp_path_factory: pytest.TempPathFactory, tables: dict) -> None:  # type: ignore[type-arg]
     from features.snapshot import write_snapshot
@@ -71,6 +74,27 @@ def test_decisions_go_along_and_their_cells_are_safe_too(ledger: Ledger, tmp_pat
     assert "\n'=cmd" in offers
     with ledger.reading() as connection:
         assert set(written[0]) == set(connection.execute(select(DECISIONS)).keys())
+
+
+def test_that_an_export_was_taken_is_written_down_or_it_is_not_taken(
+    ledger: Ledger, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(ledger, read(tmp_path / "crm"))
+    rows = export(ledger, tmp_path / "out")
+    with ledger.reading() as connection:
+        row = connection.execute(select(AUDIT).order_by(AUDIT.c.number.desc())).first()
+        assert row is not None
+        body = connection.execute(
+            select(AUDIT_PAYLOADS.c.body).where(AUDIT_PAYLOADS.c.number == row.number)
+        ).scalar_one()
+    told = {"folder": "out", "format": "csv", "rows": rows, "fingerprint": read_snapshot(ledger.url).fingerprint}
+    assert (row.actor, row.action, json.loads(body)) == (CLI.name, "export", told)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    hurried = Ledger(url)
+    with changing(ledger), pytest.raises(NotNoted, match="Nothing was taken out"):
+        export(hurried, tmp_path / "again")
+    hurried.close()
+    assert [p.name for p in tmp_path.iterdir() if "again" in p.name] == []
 
 
 def test_a_folder_that_holds_something_is_left_alone(ledger: Ledger, tmp_path: Path) -> None:
