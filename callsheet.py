@@ -13,7 +13,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from features.errors import CallsheetError
-from serving.cli import ask, audit, data, decide, keys, learn, ledger, lift, options, record, report, sla, watch
+from serving.cli import (
+    ask,
+    audit,
+    data,
+    decide,
+    keys,
+    learn,
+    ledger,
+    lift,
+    options,
+    questions,
+    record,
+    report,
+    sla,
+    watch,
+)
 
 # Nobody is told that Callsheet runs: these stand before MLflow or BentoML is imported anywhere.
 for _switch in ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
@@ -39,7 +54,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         learn.models,
         learn.value,
     ),
-    "Watch": (watch.monitor, sla.sla),
+    "Watch": (watch.monitor, sla.sla, questions.questions),
     "Decide": (decide.plan, decide.explain, lift.lift),
     "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore, ledger.erase),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),

@@ -103,7 +103,8 @@ def questions(connection: Connection, limit: int | None) -> tuple[int, list[dict
     """How many questions about the data are open, and the oldest of them."""
     asked = open_questions(connection)
     told = ("lead_id", "rep_id", "offer_id", "reason", "asked_at")
-    return len(asked), [_spelt({name: row[name] for name in told}) for row in asked[:limit]]
+    rows = [{"question_id": row["event_id"]} | {name: row[name] for name in told} for row in asked[:limit]]
+    return len(asked), [_spelt(row) for row in rows]
 
 
 def _spelt(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def sla(
     breached = sum(item["state"] != "open" for item in answer["items"])
     say(
         f"{answer['total']:,} offers, {breached:,} of them not answered in time; {answer['unplaced_total']:,} leads "
-        f"unplaced; {answer['questions_total']:,} questions about the data."
+        f"unplaced; {answer['questions_total']:,} questions about the data (`callsheet questions`)."
     )
 
 

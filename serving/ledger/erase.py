@@ -22,6 +22,7 @@ from serving.ledger.details import names, pack, unpack, without
 from serving.ledger.events import own_id, record
 from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
+from serving.ledger.questions import settle_all
 from serving.ledger.tables import (
     AUDIT,
     AUDIT_PAYLOADS,
@@ -98,6 +99,7 @@ def erase(change: Change, config: Config, contact_id: str, actor: Actor) -> Eras
     wipe = _Wipe(change)
     wipe.facts(contact_id, nameless, dict(row))
     wipe.leads(mine, nameless)
+    settle_all(change, mine)
     wipe.record(mine, [contact_id, row["email"]], actor)
     if known is None:
         change.connection.execute(insert(ERASURES).values(contact_hash=hashed, at=change.at))
@@ -232,8 +234,9 @@ class _Wipe:
             self.change.vouch(DECISION_DETAILS.name, row.decision_id, hash_of_row(DECISION_DETAILS.name, detail))
 
     def _payloads(self, names: list[str | None], offers: list[str], actor: Actor) -> None:
-        """Audit payloads that name the contact, or repeat what reps wrote on its offers."""
-        wrote = and_(AUDIT.c.action == "record", _says(AUDIT_PAYLOADS.c.body, offers)) if offers else false()
+        """Audit payloads that name the contact, or repeat what was written on its offers and the questions of them."""
+        own_words = AUDIT.c.action.in_(("record", "settle"))
+        wrote = and_(own_words, _says(AUDIT_PAYLOADS.c.body, offers)) if offers else false()
         payloads = (
             select(AUDIT.c.number, AUDIT_PAYLOADS.c.body)
             .join(AUDIT_PAYLOADS, AUDIT_PAYLOADS.c.number == AUDIT.c.number)

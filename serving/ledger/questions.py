@@ -1,18 +1,21 @@
-"""Questions about the data that a rep's no opens: what each asks, and which change of the CRM settles it."""
+"""Questions about the data that a rep's no opens: what each asks, and which change of the CRM, or who, settles it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from features.errors import Conflict, UnknownId
 from features.schema import TABLES
+from serving.actor import Actor
+from serving.ledger.audit import record
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM
 from serving.ledger.rows import Cells, Key
 from serving.ledger.tables import DATA_QUESTIONS, UNPLACED
-from serving.ledger.unplaced import DATA
+from serving.ledger.unplaced import DATA, PERSON
 
 #: By the reason of a rejection: a change of which columns answers the question that it opens.
 SETTLES: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
@@ -30,6 +33,15 @@ SETTLES: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
 }  # fmt: skip
 #: What settles any question of a lead: there is nothing to ask any more.
 CLOSING: Final = ("status", "closed_at")
+#: What a rep says of a lead for which a person is asked, not the data.
+DEAD: Final = "known_dead"
+
+
+class QuestionSettled(Conflict):
+    """A question was settled before; nothing was changed."""
+
+    code = "question_settled"
+
 
 _Q = DATA_QUESTIONS.c
 _LEADS, _CONTACTS = CRM["leads"], CRM["contacts"]
@@ -87,6 +99,35 @@ def settle(change: Change, name: str, before: Mapping[Key, Cells], after: Mappin
         if changed & answers:
             done.append(row)
     _close(change, done)
+
+
+def settle_by_hand(change: Change, question_id: str, why: str, actor: Actor) -> str:
+    """Settle a question that no change of the data does, or that was none; the audit says who did and why.
+
+    Its lead goes on: where it waited for the data, or for a person because a rep called it dead, the next run of the
+    SLA's work offers it to the next best, unless another open question of it says no.
+    why      in the person's own words; forgotten with the lead's contact
+    Returns  the lead's id
+    Raises   UnknownId (question_unknown), QuestionSettled
+    """
+    found = change.connection.execute(select(DATA_QUESTIONS).where(_Q.event_id == question_id)).mappings().first()
+    if found is None:
+        raise UnknownId("question", question_id)
+    if found["settled_at"] is not None:
+        raise QuestionSettled(f"Question {question_id} about lead {found['lead_id']} was settled before.")
+    _close(change, [dict(found)])
+    if found["reason"] == DEAD:
+        dead = and_(UNPLACED.c.waits_for == PERSON, UNPLACED.c.because.contains(f'"{DEAD}"', autoescape=True))
+        change.connection.execute(delete(UNPLACED).where(UNPLACED.c.lead_id == found["lead_id"], dead))
+    asked = {name: found[name] for name in ("offer_id", "rep_id", "reason")}
+    record(change, actor.name, "settle", found["lead_id"], {"question_id": question_id, "asked": asked, "why": why})
+    return str(found["lead_id"])
+
+
+def settle_all(change: Change, leads: Collection[str]) -> None:
+    """Settle every open question of leads that are closed: there is nothing to ask of them any more."""
+    wanted = select(DATA_QUESTIONS).where(_Q.settled_at.is_(None), _Q.lead_id.in_(leads))
+    _close(change, [dict(row) for row in change.connection.execute(wanted).mappings()])
 
 
 def _about(connection: Connection) -> list[dict[str, Any]]:

@@ -76,8 +76,11 @@ class UnplacedLead(Answer):
 
 
 class DataQuestion(Answer):
-    """A rep's no that says the data is wrong; open until a change of the lead, its contact or account settles it."""
+    """A rep's no that says the data is wrong; open until a change of the lead, its contact or account settles it, or a
+    person does (`callsheet questions`).
+    """
 
+    question_id: str
     lead_id: str
     rep_id: str
     offer_id: str

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
 
+import callsheet
+from features.errors import UsageError
+from serving.actor import CLI
 from serving.due import questions, unplaced
-from serving.ledger import Ledger
+from serving.ledger import Ledger, audit
 from serving.ledger.change import changing
 from serving.ledger.ingest import ingest
 from serving.ledger.offers import Desk
+from serving.ledger.questions import QuestionSettled
+from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS
 from serving.sla import apply
 from serving.whereabouts import whereabouts
 from tests.serving.ledger.small import CONFIG, furnish, give, holds, hours, offer, rows
@@ -78,6 +86,36 @@ def test_a_question_is_settled_by_the_data_put_right_and_the_lead_goes_on(stood:
             ingest(change, {"leads": [{"lead_id": "L1", column: value}]})
         assert bool(asked(stood)) is still
     run(stood, hours(4))
+    assert (asked(stood), queue(stood), reps_of(stood, "L1")) == ([], {}, ["R1", "R2"])
+
+
+@pytest.mark.parametrize("reason", ["bad_data", "known_dead"])
+def test_a_question_is_settled_by_hand_once_and_the_lead_goes_on(stood: Ledger, reason: str) -> None:
+    def command(*told: str) -> Any:
+        return CliRunner().invoke(callsheet.app, ["questions", "--db", stood.url, *told])
+
+    reject(stood, "F1", hours(1), reason)
+    run(stood, hours(2))
+    assert reps_of(stood, "L1") == ["R1"]
+    (listed,) = json.loads(command("--format", "json").stdout)
+    assert (listed["question_id"], listed["lead_id"], listed["reason"]) == ("no-F1", "L1", reason)
+    for wrong in (("--settle", "no-F1"), ("--reason", "x"), ("--settle", "no-F1", "--reason", " ")):
+        assert isinstance(command(*wrong).exception, UsageError)
+    settle = ("--reason", "she is well", "--settle")
+    assert command(*settle, "no-F1").exit_code == 0
+    with stood.reading() as connection:
+        last = audit.head(connection).number
+        row = connection.execute(select(AUDIT).where(AUDIT.c.number == last)).one()
+        body = connection.execute(select(AUDIT_PAYLOADS.c.body).where(AUDIT_PAYLOADS.c.number == last)).scalar_one()
+    assert (row.actor, row.action, row.subject) == (CLI.name, "settle", "L1")
+    assert json.loads(body) == {
+        "question_id": "no-F1", "asked": {"offer_id": "F1", "rep_id": "R1", "reason": reason}, "why": "she is well"
+    }  # fmt: skip
+    assert isinstance(command(*settle, "no-F1").exception, QuestionSettled)
+    assert getattr(command(*settle, "no-F9").exception, "code", None) == "question_unknown"
+    with stood.reading() as connection:
+        assert audit.head(connection).number == last
+    run(stood, hours(3))
     assert (asked(stood), queue(stood), reps_of(stood, "L1")) == ([], {}, ["R1", "R2"])
 
 

@@ -29,6 +29,7 @@ from serving.ledger.erase import NAMELESS, ContactErased, hash_of
 from serving.ledger.idempotency import Once
 from serving.ledger.load import load
 from serving.ledger.noted import FILE, note, noted
+from serving.ledger.questions import ask, open_questions, settle_by_hand
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, ERASURES, EVENTS, HOLDS
 from serving.recording import record_events
 from serving.wire.record import RecordAsk
@@ -94,8 +95,11 @@ def doors(ledger: Ledger, home: Path) -> Doors:
     once = Once.of("local", "test", "k1", {})
     doors.take_in({"offers": [offer], "contacts": [email]}, LOCAL, once)
     doors.take_in({"contacts": [{"contact_id": WHO, "email": CANARY}]}, LOCAL)
-    said = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "other"}
+    said = {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "bad_data"}
     report(ledger, said | {"text": f"Wrote to {CANARY}, no answer"})
+    with changing(ledger, AT) as change:
+        settle_by_hand(change, "e1", f"{CANARY} answers now", LOCAL)
+        ask(change, "q2", offer, "known_dead")
     doors.take_in({"offers": [offer | {"offer_id": "F2", "rep_id": "R2"}]}, LOCAL)
     report(
         ledger,
@@ -163,6 +167,8 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
     assert contacts.loc[nameless, ["title", "email", "reports_to"]].isna().all()
     assert contacts.loc[nameless, "objects_to_profiling"]
     assert contacts["reports_to"].isna().all()
+    with doors.ledger.reading() as connection:
+        assert open_questions(connection) == []  # nobody is left to ask about
     assert tables["activities"]["activity_id"].tolist() == ["V2"]
     assert tables["meetings"]["meeting_id"].tolist() == ["M1"]
     assert tables["opportunities"].set_index("opportunity_id")["outcome"].fillna("").to_dict() == {
@@ -183,7 +189,7 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
         assert sheet["items"] == [{"lead_id": "L1", "reasons": []}, {"lead_id": "L3", "reasons": [{"text": "the CEO"}]}]
         assert (sheet["facts"], sheet["vectors"]) == ({"L3": {"contact": "the CEO"}}, {"L3": [2.0]})
         kept = {row.event_id: json.loads(row.body) for row in connection.execute(select(EVENTS))}
-    assert kept["e1"] == {"reason": "other", "text": None}
+    assert kept["e1"] == {"reason": "bad_data", "text": None}
     assert kept["e3"] == kept["e4"] == {"reason": None}
     assert kept["e5"] == {"reason": "of somebody else"}
 
@@ -191,7 +197,7 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
 def test_an_event_that_is_told_again_after_its_words_were_emptied_is_a_duplicate(doors: Doors) -> None:
     doors.forget(WHO, LOCAL)
     said = (
-        {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "other",
+        {"event_id": "e1", "offer_id": "F0", "kind": "rejected", "reason": "bad_data",
          "text": f"Wrote to {CANARY}, no answer"},
         {"event_id": "e3", "offer_id": "F2", "kind": "lost", "reason": f"{CANARY} bought elsewhere"},
     )  # fmt: skip
