@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from features.counted import counted
 from features.countries import iso_country
 from features.schema import STATUSES
 from features.titles import FUNCTIONS, LEVELS, read_titles
@@ -214,7 +215,8 @@ def _buyers(snapshot: Snapshot) -> list[str]:
     both = (read.function >= 0) & (read.level >= 0)
     np.add.at(table, (read.function[both], read.level[both]), 1)
     order = [int(f) for f in np.argsort(-table.sum(axis=1), kind="stable") if table[f].any()]
-    lines = [f"    # Who asks: {int(both.sum()):,} of {len(asking):,} contacts of leads have a title that can be read."]
+    asked = counted(len(asking), "contact")
+    lines = [f"    # Who asks: {int(both.sum()):,} of {asked} of leads have a title that can be read."]
     lines += [
         f"    #   {FUNCTIONS[f]}: " + ", ".join(f"{LEVELS[v]} {table[f, v]:,}" for v in reversed(range(len(LEVELS))))
         for f in order

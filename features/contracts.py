@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.cells import Fault, mask, read_cells, shown
+from features.counted import counted
 from features.csv_text import HEADER, ROW, RawTable
 from features.errors import Breach
 from features.schema import TABLES, TRACKED, Column, Table
@@ -283,7 +284,8 @@ def _check_changed_row(name: str, rows: np.ndarray, changes: pa.Table, whole: se
     strangers = np.flatnonzero(rows & ~mask(pc.is_in(changes["row_id"], keys)))
     if strangers.size:
         first = shown(changes["row_id"], int(strangers[0]))
-        expected = f"a key of {name}: {strangers.size:,} changes are of rows that are not there"
+        odd = counted(strangers.size, "change is of a row that is", "changes are of rows that are")
+        expected = f"a key of {name}: {odd} not there"
         done.warnings.append(Breach("changes", "row_id", _numbers(strangers), first, expected))
 
 

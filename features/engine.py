@@ -11,6 +11,7 @@ from features.asked import Asked, Coding
 from features.book import Book
 from features.catalogue import COLUMNS, FAMILIES, FEATURE_VERSION
 from features.config import Config
+from features.counted import counted
 from features.declare import Level
 from features.eligibility import refusals
 from features.errors import InputError
@@ -110,5 +111,5 @@ def _instants(as_of: object, n: int) -> np.ndarray:
     if len(missing):
         raise InputError(f"as_of is missing in row {missing[0] + 1}; give an instant in UTC.", field="as_of")
     if len(t) != n:
-        raise InputError(f"as_of has {len(t)} instants for {n} pairs.", field="as_of")
+        raise InputError(f"as_of has {counted(len(t), 'instant')} for {counted(n, 'pair')}.", field="as_of")
     return t

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from features.counted import counted
+
 
 class CallsheetError(Exception):
     """Something that a person can put right; the message says where it is and what to do.
@@ -110,7 +112,11 @@ class TableError(CallsheetError):
         self.breaches = tuple(breaches)
         first = self.breaches[0]
         where = f" in rows {', '.join(map(str, first.rows[:5]))}" if first.rows else ""
-        more = f" (and {len(self.breaches) - 1} more breaches)" if len(self.breaches) > 1 else ""
+        more = (
+            f" (and {counted(len(self.breaches) - 1, 'more breach', 'more breaches')})"
+            if len(self.breaches) > 1
+            else ""
+        )
         super().__init__(
             f"{first.table}.{first.column}: expected {first.expected}{where}{more}. Nothing was loaded.",
             field=f"{first.table}.{first.column}",

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pycountry
 
+from features.counted import counted
 from features.csv_text import HEADER, ROW, RawTable
 from features.errors import Breach, MappingError, TableError
 from features.lineage import Lineage
@@ -197,13 +198,15 @@ class _Run:
         if gap:
             per = " and ".join(step.one_row_per) or "no source"
             said = f"{given:,} in {per}, {out:,} left out for a reason, {made:,} made"
-            text = f"{abs(gap):,} rows {'lost' if gap > 0 else 'added'} by the mapping without a reason ({said})"
+            text = (
+                f"{counted(abs(gap), 'row')} {'lost' if gap > 0 else 'added'} by the mapping without a reason ({said})"
+            )
             self.done.warnings.append(Breach(step.name, ROW, (), str(abs(gap)), text))
 
     def _say_count(self, step: Step, count: Count, what: str) -> int:
         number = self._one(self._execute(count.query, f"{self._where(step)}, {count.reason!r}"))
         if number:
-            text = f"{number:,} {'row' if number == 1 else 'rows'} {what}: {count.reason}"
+            text = f"{counted(number, 'row')} {what}: {count.reason}"
             self.done.warnings.append(Breach(step.name, ROW, (), str(number), text))
         return number
 

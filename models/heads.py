@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
+from features.counted import counted
 from models.scores import EXTREME
 
 
@@ -62,9 +63,10 @@ def teachable(target: np.ndarray, minimum: int, what: str) -> str | None:
     if not len(target):
         return f"no offer tells of {what}"
     if not ones or not zeros:
-        return f"all {len(target)} offers agree on {what}: one class only"
+        return f"{counted(len(target), 'offer tells', 'offers tell')} the same of {what}: one class only"
     if min(ones, zeros) < minimum:
-        return f"only {ones} positive and {zeros} negative offers tell of {what}; {minimum} of each are needed"
+        negative = counted(zeros, "negative offer tells", "negative offers tell")
+        return f"only {ones} positive and {negative} of {what}; {minimum} of each are needed"
     return None
 
 
@@ -90,7 +92,7 @@ def fit_head(scores: np.ndarray, target: np.ndarray, weight: np.ndarray, *, prio
     full = np.zeros(scores.shape[1])
     full[kept] = slopes
     ones = int(np.sum(target == 1))
-    reason = f"fitted on {len(target)} offers, {ones} of them positive"
+    reason = f"fitted on {counted(len(target), 'offer')}, {ones} of them positive"
     return Head(True, reason, float(intercept), tuple(float(slope) for slope in full))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.catalogue import BY_NAME
+from features.counted import counted
 from features.declare import Feature
 from features.errors import InputError
 from features.matrix import Matrix
@@ -62,7 +63,7 @@ def explain(
     Cost    LightGBM's contributions, some ms a pair: ask for the pairs that are shown.
     """
     if len(facts) != len(matrix):
-        raise InputError(f"There are {len(matrix)} pairs and facts of {len(facts)}.", field="facts")
+        raise InputError(f"Of {counted(len(matrix), 'pair')} there are facts of {len(facts)}.", field="facts")
     if not len(matrix):
         return []
     effects = product.contributions(matrix).values

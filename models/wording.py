@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from features.behaviour import STALE
+from features.counted import counted
 from features.declare import Feature
 
 _MONTHS = (
@@ -26,7 +27,7 @@ def value_text(feature: Feature, value: float) -> str | None:
     if feature.unit == "days":
         return duration_text(value)
     if feature.unit == "hours":
-        return _some(max(round(value), 1), "hour")
+        return counted(max(round(value), 1), "hour")
     if feature.unit in ("points", "grade"):
         return f"{value:.1f}".removesuffix(".0")
     return None
@@ -37,10 +38,10 @@ def duration_text(days: float) -> str:
     if days < 1:
         return "less than a day"
     if days < 60:
-        return _some(int(days), "day")
+        return counted(int(days), "day")
     if days < 730:
-        return _some(int(days / 30.44), "month")
-    return _some(int(days / 365.25), "year")
+        return counted(int(days / 30.44), "month")
+    return counted(int(days / 365.25), "year")
 
 
 def when_text(feature: Feature, value: float, as_of: int, zone: str | None) -> str | None:
@@ -81,10 +82,6 @@ def singular(sentence: str) -> str:
     sentence = re.sub(r"\b1 (lead|contact|colleague|step|offer)s\b", r"1 \1", sentence)
     # The verb follows its subject, at the head of the sentence: "1 opportunity at Acme were lost before".
     return re.sub(r"^(1 \w+ .*?)\bwere\b", r"\1was", sentence)
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _zone(name: str | None) -> ZoneInfo:

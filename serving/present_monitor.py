@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.counted import counted
 from features.errors import CallsheetError
 from training.blocks import day_of
 from training.monitor.charts import nearest
@@ -28,7 +29,7 @@ def show_monitored(seen: Monitored, screen: Console) -> None:
     start, end = day_of(seen.recent.start), day_of(seen.recent.end)
     table = _grid(
         f"Model {seen.watched.version}{'' if seen.watched.released else ' (not released)'}, learned to "
-        f"{day_of(seen.reference.cut)}; {seen.compared.rows:,} offers of {start} to {end}"
+        f"{day_of(seen.reference.cut)}; {counted(seen.compared.rows, 'offer')} of {start} to {end}"
     )
     table.add_column("")
     table.add_column("check", no_wrap=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.counted import counted
 from training.compare import Compared, Ends
 from training.contestants import RANKER
 from training.gate import PRIMARY, Verdict
@@ -134,7 +135,7 @@ def _brief(value: str) -> str:
         listed = json.loads(value)
     except ValueError:
         return f"{value[:10]}…"
-    return f"{len(listed)} entries" if isinstance(listed, list) else f"{value[:10]}…"
+    return counted(len(listed), "entry", "entries") if isinstance(listed, list) else f"{value[:10]}…"
 
 
 def _metric(seen: Ends | None, exact: bool = True) -> str:

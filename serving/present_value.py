@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.counted import counted
 from training.offpolicy.value import Estimate, Value
 
 TITLES = {
@@ -62,8 +63,8 @@ def _gain(value: Value, screen: Console) -> None:
 
 
 def _facts(value: Value) -> list[str]:
-    clusters = f" in {value.clusters:,} clusters" if value.clustered else ""
-    lines = [f"Log: {value.rounds:,} rounds{clusters}, {value.actions:,} actions."]
+    clusters = f" in {counted(value.clusters, 'cluster')}" if value.clustered else ""
+    lines = [f"Log: {counted(value.rounds, 'round')}{clusters}, {counted(value.actions, 'action')}."]
     found, made = value.support, value.propensities
     if found is not None:
         lines.append(

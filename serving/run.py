@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from features.config import load_config
+from features.counted import counted
 from features.errors import UsageError
 from features.snapshot import read_snapshot
 from serving.ledger import Ledger
@@ -46,7 +47,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
 
     callsheet.working_dir = str(ROOT)  # where workers import from, wherever we were started
     callsheet.inject_config()
-    log.info("Starting %d worker%s on http://%s:%d", workers, "" if workers == 1 else "s", host, port)
+    log.info("Starting %s on http://%s:%d", counted(workers, "worker"), host, port)
     with Starts():
         serve_http(callsheet, host=host, port=port, timeout_graceful_shutdown=DRAIN_SECONDS)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from features.asof import DAY, NAT
 from features.clock import iso_week_start
 from features.config import Config
+from features.counted import counted
 from features.errors import NotEnoughData
 from features.matrix import Matrix
 from models.labels import Labels
@@ -81,7 +82,7 @@ def rolling_cuts(examples: Examples, config: Config, now: int, cuts: int = CUTS)
     length = max(7 * DAY, config.blocks.test.microseconds // (7 * DAY) * 7 * DAY)
     ripe = examples.offered[(examples.convert_due <= now) & (examples.due <= now)]
     if not len(ripe):
-        raise NotEnoughData(_too_short(examples, config, now, f"none of {len(examples)} offers is that old"))
+        raise NotEnoughData(_too_short(examples, config, now, f"none of {counted(len(examples), 'offer')} is that old"))
     end = int(iso_week_start(np.array([last_in_company(ripe, length) + 1]), "UTC")[0])
     made: list[Cut] = []
     short = ""
@@ -145,11 +146,11 @@ def _shortage(cut: Cut, *, tested: bool) -> str:
     """What the cut has too little of, in words; empty when it has enough."""
     ripe = int((cut.train.labels.grade >= 0).sum())
     if ripe < MIN_TRAIN:
-        return f"{ripe} offers with a known outcome to learn from, and it takes {MIN_TRAIN}"
+        return f"{counted(ripe, 'offer')} with a known outcome to learn from, and it takes {MIN_TRAIN}"
     if len(cut.calibrate) < MIN_BLOCK:
-        return f"{len(cut.calibrate)} offers to calibrate on, and it takes {MIN_BLOCK}"
+        return f"{counted(len(cut.calibrate), 'offer')} to calibrate on, and it takes {MIN_BLOCK}"
     if tested and len(cut.test) < MIN_BLOCK:
-        return f"{len(cut.test)} offers to test on, and it takes {MIN_BLOCK}"
+        return f"{counted(len(cut.test), 'offer')} to test on, and it takes {MIN_BLOCK}"
     return ""
 
 
@@ -158,7 +159,8 @@ def _too_short(examples: Examples, config: Config, now: int, found: str) -> str:
     have = (now - int(examples.offered.min())) / DAY
     need = (2 * horizon.microseconds + blocks.test.microseconds + blocks.calibrate.microseconds) / DAY
     return (
-        f"Not enough data to train and test on: the log of offers spans {have:.0f} days. A test takes {need:.0f} days "
-        f"(test {blocks.test}, calibrate {blocks.calibrate}, and twice the conversion horizon of {horizon}) and "
-        f"{MIN_TRAIN} offers before them; {found}. Collect more offers, or shorten labels.converted.within or blocks."
+        f"Not enough data to train and test on: the log of offers spans {counted(round(have), 'day')}. A test takes "
+        f"{need:.0f} days (test {blocks.test}, calibrate {blocks.calibrate}, and twice the conversion horizon of "
+        f"{horizon}) and {MIN_TRAIN} offers before them; {found}. Collect more offers, or shorten "
+        "labels.converted.within or blocks."
     )

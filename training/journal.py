@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import FEATURE_VERSION
+from features.counted import counted
 from training import experiment, origin
 from training.bootstrap import Interval
 from training.contestants import NOTES, RANKER, RULES, Contestant
@@ -105,14 +106,15 @@ def _facts(record: Record) -> dict[str, str]:
     accounts = len(np.unique(pool.account))
     return {
         "Data": f"{record.counts.words()} Facts to {record.until}.",
-        "Test": f"{len(pool):,} offers of {accounts:,} accounts in {len(board.size):,} groups (market, region, week), "
-        f"made after the cuts of {', '.join(cut.day for cut in record.cuts)}.",
+        "Test": f"{counted(len(pool), 'offer')} of {counted(accounts, 'account')} in "
+        f"{counted(len(board.size), 'group')} (market, region, week), made after the cuts of "
+        f"{', '.join(cut.day for cut in record.cuts)}.",
         "Outcomes": f"{int(board.accepted.sum()):,} of them accepted, {int(board.converted.sum()):,} converted.",
-        "Product": f"refitted on {train['offers']:,} offers: {train['answer known']:,} teach accepting "
+        "Product": f"refitted on {counted(train['offers'], 'offer')}: {train['answer known']:,} teach accepting "
         f"({train['accepted']:,} accepted), {train['conversion known']:,} converting ({train['converted']:,} did), "
         f"{train['younger than the horizon']:,} younger ones as much as {train['worth, in offers past it']:,} of them. "
-        f"The newest block adds {calibrate['answer known']:,} answers and {calibrate['conversion known']:,} offers of "
-        "which it is known whether they converted.",
+        f"The newest block adds {calibrate['answer known']:,} answers and "
+        f"{counted(calibrate['conversion known'], 'offer')} of which it is known whether they converted.",
         "Probabilities": f"fitted on {later.get('accept', 0):,} answers and {later.get('convert', 0):,} accepted "
         "offers, each as scored by a stack that had seen only earlier ones.",
         "Heads": "; ".join(f"{name}: {_state(head)}" for name, head in heads.items()) + ".",

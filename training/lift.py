@@ -10,6 +10,7 @@ import numpy as np
 from features.asof import DAY, NAT
 from features.book import Book
 from features.config import Config
+from features.counted import counted
 from features.errors import NotEnoughData
 
 #: An account's outcome: its conversions from offers made within so long after its first one under the policy mix.
@@ -160,8 +161,9 @@ def compare(offers: Mixed, now: int, within: int, holdout: float) -> Looked:
     waiting = len(outcome) - len(matured)
     if min(sides) < LEAST:
         raise NotEnoughData(
-            f"{sides[0]} accounts under a model and {sides[1]} held out have matured (it takes {LEAST} each); "
-            f"{waiting} more are on their way. Set policy.holdout in callsheet.yaml, or wait."
+            f"{counted(sides[0], 'account')} under a model and {sides[1]} held out have matured (it takes {LEAST} "
+            f"each); {counted(waiting, 'more is on its', 'more are on their')} way. Set policy.holdout in "
+            "callsheet.yaml, or wait."
         )
     y, h = outcome[matured], held[matured]
     share = holdout or float(h.mean())

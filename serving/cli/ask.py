@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from features.counted import counted
 from features.errors import UsageError
 from serving.cli.options import (
     CONFIG,
@@ -62,7 +63,7 @@ def score(
     if told:
         say(told)
     scored = score_file(Recommender(book, settings, standing), asked, out)
-    say(f"{out}: {len(asked):,} pairs, {scored:,} of them scored.")
+    say(f"{out}: {counted(len(asked), 'pair')}, {scored:,} of them scored.")
 
 
 def recommend(

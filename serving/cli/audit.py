@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.counted import counted
 from features.errors import UsageError
 from serving.cli.options import CONFIG, HOME, DbOption, HomeOption, UnreadConfigOption, say
 
@@ -44,14 +45,14 @@ def verify(
 
     known = _noted(noted)
     with closing(Ledger.open(db, home)) as ledger, ledger.reading() as connection:
-        counted: Counter[str] = Counter()
-        tampered, last = check(connection, known, counted), head(connection)
+        held: Counter[str] = Counter()
+        tampered, last = check(connection, known, held), head(connection)
     if tampered is not None:
         typer.echo(f"tampered: row {tampered.number}: {tampered.why}")
         raise typer.Exit(1)
-    typer.echo(f"ok: {last.number} rows, the last {last.number}:{last.hash}")
-    held = ", ".join(f"{counted[table]:,} {table}" for table in COLUMNS)
-    say(f"Held to it: {held}; of them erased: {counted['erased']:,}.")
+    typer.echo(f"ok: {counted(last.number, 'row')}, the last {last.number}:{last.hash}")
+    told = ", ".join(f"{held[table]:,} {table}" for table in COLUMNS)
+    say(f"Held to it: {told}; of them erased: {held['erased']:,}.")
 
 
 def _noted(text: str | None) -> Head | None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from features.counted import counted
 from features.errors import Breach, TableError, UsageError
 from serving.cli.options import (
     CONFIG,
@@ -122,8 +123,8 @@ def check(
         snapshot = read_snapshot(data, config=settings, mapping=mapping, as_of=instant(as_of, settings.timezone))
     except TableError as refused:
         show(_found("breach", refused.breaches), FOUND, format=format, title="Breaches")
-        plural = "es" if len(refused.breaches) > 1 else ""
-        say(f"{len(refused.breaches)} breach{plural}; nothing was loaded. Rows count from 1, without the header.")
+        found = counted(len(refused.breaches), "breach", "breaches")
+        say(f"{found}; nothing was loaded. Rows count from 1, without the header.")
         raise typer.Exit(1) from None
     sizes = [{"table": name, "rows": len(table)} for name, table in snapshot.tables.items()]
     warnings = _found("warning", snapshot.warnings)
@@ -215,6 +216,6 @@ def audit(
                 typer.echo(f"… and {len(listed) - len(first):,} more: --list gaps")
             typer.echo()
     say(
-        f"In the served market: {found.accounts_served:,} of {found.accounts:,} accounts, "
-        f"{found.contacts_served:,} of {found.contacts:,} contacts."
+        f"In the served market: {found.accounts_served:,} of {counted(found.accounts, 'account')}, "
+        f"{found.contacts_served:,} of {counted(found.contacts, 'contact')}."
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from features.counted import counted
 from features.errors import UsageError
 from serving.cli.options import (
     CONFIG,
@@ -81,7 +82,7 @@ def plan(
         columns = ("lead_id", "because", "until", "waits_for")
         listing.show(rows, columns, title="Unplaced", empty="Every open lead has a rep.")
     done = "offered" if commit else "assigned; nothing is offered without --commit"
-    say(f"{len(answer['assignments']):,} leads {done}, {len(answer['unplaced']):,} unplaced.")
+    say(f"{counted(len(answer['assignments']), 'lead')} {done}, {len(answer['unplaced']):,} unplaced.")
 
 
 def explain(
@@ -163,12 +164,13 @@ def _explain_week(ledger: Ledger, config: Config, home: Path, rep_id: str, week:
         return
     listing.show(said["offers"], LINES, format=format, title=f"{rep_id}, {said['from']} to {said['to']}")
     share = "" if said["share"] is None else f", {said['share']:.0%} of all offers"
-    room = "no limit" if said["capacity"] is None else f"{said['capacity']:g} places"
-    say(f"{len(said['offers'])} offers{share}; {said['used']} places taken of {room}. {_words(said['answers'])}")
+    room = "no limit" if said["capacity"] is None else f"{said['capacity']:g}"
+    taken = counted(said["used"], "place")
+    say(f"{counted(len(said['offers']), 'offer')}{share}; {taken} taken of {room}. {_words(said['answers'])}")
     if said["no_capacity_at"]:
         say(f"Full for the rest of the week since {said['no_capacity_at']}, by the rep's own word (no_capacity).")
-    refused = sum(said["refused"].values())
-    say(f"Refused {refused} times in {said['asked']} decisions: {_words(said['refused']) or 'never'}.")
+    refused, asked = counted(sum(said["refused"].values()), "time"), counted(said["asked"], "decision")
+    say(f"Refused {refused} in {asked}: {_words(said['refused']) or 'never'}.")
 
 
 def _words(counts: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from features.counted import counted
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -60,11 +61,11 @@ def load(
     with closing(Ledger.open(db, home)) as ledger, _bar("load", rows) as tick:
         done = put(ledger, known, config=settings, replace=replace, tick=tick)
     listing.show([asdict(table) for table in done.tables], LOADED, format=format)
-    say(f"Change {done.seq}; {done.held:,} leads are held by an open or accepted offer.")
+    say(f"Change {done.seq}; {counted(done.held, 'lead is', 'leads are')} held by an open or accepted offer.")
     if done.doubled:
-        say(f"Of {done.doubled:,} leads more than one offer is open or accepted: the latest holds each.")
+        say(f"Of {counted(done.doubled, 'lead')} more than one offer is open or accepted: the latest holds each.")
     if done.forgotten:
-        say(f"{done.forgotten:,} contacts had been erased here and were in the data again: they are erased again.")
+        say(f"{counted(done.forgotten, 'contact')} erased here before came with the data again and went again.")
 
 
 class FileFormat(StrEnum):

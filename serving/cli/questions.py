@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from features.counted import counted
 from features.errors import UsageError
 from serving.cli.options import CONFIG, HOME, DbOption, Format, FormatOption, HomeOption, UnreadConfigOption, say
 
@@ -53,4 +54,4 @@ def questions(
         with ledger.reading() as connection:
             count, rows = asked(connection, None)
     listing.show(rows, LISTED, format=format, empty="No question about the data is open.")
-    say(f"{count:,} questions are open.")
+    say(f"{counted(count, 'question is', 'questions are')} open.")

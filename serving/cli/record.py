@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from features.counted import counted
 from features.errors import UsageError
 from serving.cli.options import (
     CONFIG,
@@ -80,4 +81,4 @@ def configurations(
         return
     rows = [{"at": iso(micros(row["at"])), "fingerprint": row["fingerprint"], "keys": row["keys"]} for row in told]
     listing.show(rows, ("at", "fingerprint", "keys"), format=format, empty="Nothing has decided here yet.")
-    say(f"{len(rows)} configurations.")
+    say(f"{counted(len(rows), 'configuration')}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.counted import counted
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -71,10 +72,9 @@ def sla(
     rows = [*answer["items"], *unplaced, *asked]
     listing.show(rows, LISTED, format=format, empty="No offer waits for an answer.")
     breached = sum(item["state"] != "open" for item in answer["items"])
-    say(
-        f"{answer['total']:,} offers, {breached:,} of them not answered in time; {answer['unplaced_total']:,} leads "
-        f"unplaced; {answer['questions_total']:,} questions about the data (`callsheet questions`)."
-    )
+    offers, leads = counted(answer["total"], "offer"), counted(answer["unplaced_total"], "lead")
+    questions = f"{counted(answer['questions_total'], 'question')} about the data (`callsheet questions`)"
+    say(f"{offers}, {breached:,} of them not answered in time; {leads} unplaced; {questions}.")
 
 
 def _applied(ledger: Ledger, config: Config, home: Path) -> Applied:
@@ -98,6 +98,6 @@ def _show(done: Applied, format: Format) -> None:
     ]
     listing.show(rows, DONE, format=format, empty="Nothing was overdue.")
     say(
-        f"{len(done.expired):,} offers expired, {len(done.reoffered):,} leads offered again, "
+        f"{counted(len(done.expired), 'offer')} expired, {counted(len(done.reoffered), 'lead')} offered again, "
         f"{len(done.unplaced):,} unplaced."
     )

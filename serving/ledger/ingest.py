@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from features.ahead import lying_ahead
 from features.contracts import check, made_keys
+from features.counted import counted
 from features.csv_text import RawTable
 from features.errors import Breach, Conflict, TableError
 from features.schema import OUTCOME_MOVED, TABLES
@@ -38,7 +39,9 @@ class RowsInvalid(TableError):
         self.field = f"tables.{first.table}{place}.{first.column}".replace(" + ", ".")
         more = sum(max(len(b.rows), 1) for b in self.breaches) - 1
         self.args = (
-            f"Expected {first.expected}." + (f" {more:,} more are wrong." if more else "") + " Nothing was stored.",
+            f"Expected {first.expected}."
+            + (f" {counted(more, 'more is', 'more are')} wrong." if more else "")
+            + " Nothing was stored.",
         )
 
     def __str__(self) -> str:

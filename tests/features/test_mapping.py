@@ -93,10 +93,10 @@ def test_rows_left_out_and_made_are_counted_with_their_reason(tmp_path: Path) ->
 
 def test_rows_lost_or_added_without_a_reason_are_found(tmp_path: Path) -> None:
     narrower = MAPPING.replace("gone <> '1';", "gone <> '1' LIMIT 1;")
-    lost = "1 rows lost by the mapping without a reason (3 in firms, 1 left out for a reason, 0 made)"
+    lost = "1 row lost by the mapping without a reason (3 in firms, 1 left out for a reason, 0 made)"
     assert lost in said(run(tmp_path, narrower), "live")
     wider = MAPPING.replace("AS created_at FROM live;", "AS created_at FROM live UNION ALL SELECT * FROM one;", 1)
-    added = "1 rows added by the mapping without a reason (2 in live, 0 left out for a reason, 0 made)"
+    added = "1 row added by the mapping without a reason (2 in live, 0 left out for a reason, 0 made)"
     assert added in said(run(tmp_path, wider, one="i,n,c,s\nn,n,,2025-01-01T00:00:00Z\n"), "accounts")
 
 

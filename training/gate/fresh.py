@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from features.counted import counted
 from training.contestants import CHAMPION, RANKER, RULES
 from training.evaluate import calibration_error, evaluate, perfect_calibration
 from training.gate.case import PRIMARY, PRIMARY_WORDS, Case, Check, Number
@@ -22,7 +23,8 @@ def answers_since(case: Case) -> Check:
     if pool is None:
         return Check(name, True, {}, "Not tried on answers since its cut, for no data is named (--data).", tried=False)
     if len(pool) < MIN_FRESH:
-        told = f"Not tried: {len(pool)} offers were answered since its cut, and it takes {MIN_FRESH}."
+        few = counted(len(pool), "offer was", "offers were")
+        told = f"Not tried: {few} answered since its cut, and it takes {MIN_FRESH}."
         return Check(name, True, {"offers": len(pool)}, told, tried=False)
     said, accepted = pool.said[RANKER], pool.board.accepted
     numbers: dict[str, Number] = {"offers": len(pool), "margin": FRESH_MARGIN}
@@ -42,4 +44,6 @@ def answers_since(case: Case) -> Check:
         bad |= lead.value < -FRESH_MARGIN and lead.high < 0
         numbers |= {f"over {rival}": lead.value, f"over {rival} low": lead.low, f"over {rival} high": lead.high}
         words.append(f"{PRIMARY_WORDS} {lead.value:+.3f} against {NAMES[rival]} ({lead.low:+.3f} to {lead.high:+.3f})")
-    return Check(name, not bad, numbers, f"On {len(pool):,} offers answered since its cut: {'; '.join(words)}.")
+    return Check(
+        name, not bad, numbers, f"On {counted(len(pool), 'offer')} answered since its cut: {'; '.join(words)}."
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.config import Config
+from features.counted import counted
 from features.snapshot import Snapshot
 from models.product import Product
 from training.champion import Champion
@@ -83,7 +84,8 @@ def passed(checks: tuple[Check, ...]) -> str:
     untried = [check.name.replace("_", " ") for check in checks if not check.tried]
     if not untried:
         return f"Passed: all {len(checks)} checks are met."
-    return f"Passed: {len(checks) - len(untried)} checks are met, {len(untried)} not tried ({', '.join(untried)})."
+    met = counted(len(checks) - len(untried), "check is", "checks are")
+    return f"Passed: {met} met, {len(untried)} not tried ({', '.join(untried)})."
 
 
 def _write_down(store: Store, run: Run, verdict: Verdict) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from features.counted import counted
 from training.blocks import day_of
 from training.contestants import CHAMPION, RANKER, RULES, TITLES
 from training.evaluate import Measured, evaluate
@@ -88,7 +89,7 @@ def _lead_since(case: Case, part: str, numbers: dict[str, Number]) -> tuple[str,
     numbers |= {f"{part} difference": lead.value, f"{part} low": lead.low, f"{part} high": lead.high}
     words = (
         f"{'behind' if lead.value < 0 else 'ahead'} by {abs(lead.value):.3f} {PRIMARY_WORDS} "
-        f"({lead.low:+.3f} to {lead.high:+.3f}) on {len(pool):,} offers"
+        f"({lead.low:+.3f} to {lead.high:+.3f}) on {counted(len(pool), 'offer')}"
     )
     return words, lead.value < -SAME_MARGIN and lead.high < 0
 
@@ -98,9 +99,9 @@ def _too_young(case: Case) -> str:
     held, config = case.evidence.since.get("held_out"), case.config
     within, block = config.labels.converted.within, config.blocks.test
     text = (
-        f"{0 if held is None else len(held):,} ripe test offers were made after the champion's cut, and it takes "
-        f"{MIN_OFFERS} in {MIN_GROUPS} groups. That lasts until the champion is older than a conversion horizon "
-        f"and a test block ({within} and {block}"
+        f"{counted(0 if held is None else len(held), 'ripe test offer was', 'ripe test offers were')} made after the "
+        f"champion's cut, and it takes {MIN_OFFERS} in {MIN_GROUPS} groups. That lasts until the champion is "
+        f"older than a conversion horizon and a test block ({within} and {block}"
     )
     cut = None if case.serving is None or case.serving.product is None else unseen_from(case.serving.product)
     if cut is not None and cut != LATE:

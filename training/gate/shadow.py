@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from features.counted import counted
 from training.gate.case import Case, Check
 
 #: Decisions below which looking on without a fault says nothing.
@@ -14,7 +15,7 @@ def held_in_shadow(case: Case) -> Check:
     if seen is None or not seen.decisions:
         return Check(name, True, {}, "Not tried in shadow (`callsheet promote --shadow`).", tried=False)
     numbers = {"decisions": seen.decisions, "errors": seen.errors, "agreed": seen.agreed}
-    text = f"It failed at {seen.errors:,} of {seen.decisions:,} decisions that it looked on at"
+    text = f"It failed at {seen.errors:,} of {counted(seen.decisions, 'decision')} that it looked on at"
     if seen.errors:
         return Check(name, False, numbers, f"{text}; none is allowed.")
     if seen.decisions < MIN_WATCHED:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
+from features.counted import counted
 from training.contestants import CHAMPION, RANKER
 from training.evaluate import evaluate
 from training.gate.case import PRIMARY, PRIMARY_WORDS, Case, Check, Number
@@ -43,13 +44,13 @@ def slices_held(case: Case) -> Check:
     numbers: dict[str, Number] = {"slices": len(tested), "allowance": ALLOWANCE, "false alarms": SLICE_ALARM}
     numbers |= {f"{one.name}": one.lead for one in tested}
     if below:
-        where = "; ".join(f"{s.name} by {-s.lead:.3f} ({s.offers:,} offers, p {s.p:.1g})" for s in below)
+        where = "; ".join(f"{s.name} by {-s.lead:.3f} ({counted(s.offers, 'offer')}, p {s.p:.1g})" for s in below)
         text = f"Worse than {rival} by more than {ALLOWANCE} {PRIMARY_WORDS} and chance (Holm, {len(tested)}): {where}."
     elif tested:
         low = min(tested, key=lambda one: one.lead)
         text = (
-            f"None of {len(tested)} slices is surely more than {ALLOWANCE} {PRIMARY_WORDS} behind {rival}; the lowest: "
-            f"{low.name} by {low.lead:+.3f} ({low.offers:,} offers)."
+            f"None of {counted(len(tested), 'slice')} is surely more than {ALLOWANCE} {PRIMARY_WORDS} behind {rival}; "
+            f"the lowest: {low.name} by {low.lead:+.3f} ({counted(low.offers, 'offer')})."
         )
     else:
         text = f"Not tried: no slice has the {MINIMUM} offers and {MIN_SLICE_ACCOUNTS} accounts to be judged by."

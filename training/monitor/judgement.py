@@ -10,6 +10,7 @@ import numpy as np
 
 from features.asof import DAY
 from features.config import Config
+from features.counted import counted
 from training.blocks import day_of
 from training.monitor.compare import Compared, Moved
 from training.monitor.drift import FLOOR
@@ -120,7 +121,7 @@ def features(case: Case) -> list[Finding]:
         "weight_limit": WEIGHT,
     }  # fmt: skip
     if not gone and not moved:
-        text = f"None of {len(judged)} features moved further than it does by itself."
+        text = f"None of {counted(len(judged), 'feature')} moved further than it does by itself."
         return [Finding("features", "ok", text, numbers)]
     parts = []
     if gone:
@@ -190,8 +191,8 @@ def calibration(case: Case) -> list[Finding]:
             continue
         off = seen.state == "moved"
         text = (
-            f"Off by {seen.error:.3f} on average over {seen.rows:,} offers since the cut (chance explains up to "
-            f"{seen.chance:.3f}, {seen.allowed:.3f} more is allowed): forecast {seen.forecast:.1%}, "
+            f"Off by {seen.error:.3f} on average over {counted(seen.rows, 'offer')} since the cut (chance explains "
+            f"up to {seen.chance:.3f}, {seen.allowed:.3f} more is allowed): forecast {seen.forecast:.1%}, "
             f"{WORDS[head]} {seen.happened:.1%}."
         )
         found.append(Finding(name, "alarm" if off else "ok", text, numbers, "recalibrate" if off else "keep"))
@@ -244,8 +245,8 @@ def market(case: Case) -> list[Finding]:
     share = n / recent.offers if recent.offers else 0.0
     rules = ", ".join(f"{rule} {count:,}" for rule, count in sorted(recent.outside.items(), key=lambda r: -r[1]))
     text = (
-        f"{n:,} of {recent.offers:,} offers of the window lie outside ({share:.1%}; in training "
-        f"{case.reference.outside:.1%}){f': {rules}' if rules else ''}."
+        f"{n:,} of {counted(recent.offers, 'offer')} of the window {'lies' if n == 1 else 'lie'} outside ({share:.1%}; "
+        f"in training {case.reference.outside:.1%}){f': {rules}' if rules else ''}."
     )
     numbers: dict[str, Number] = {"offers": recent.offers, "outside": n, "share": share, "then": case.reference.outside}
     odd = share >= OUTSIDE and share > 2 * case.reference.outside and recent.offers >= FLOOR
@@ -263,8 +264,8 @@ def model_age(case: Case) -> list[Finding]:
     _, _, ripe = ripened("convert", case.recent.examples, case.reference.cut, case.recent.log_end)
     new = len(ripe)
     numbers: dict[str, Number] = {"days": age, "limit": most, "new_outcomes": new, "new_outcomes_needed": FLOOR}
-    text = f"Learned up to {day_of(case.reference.cut)}, {age:.0f} days ago (limit {most:.0f})"
-    learned = f"{new:,} offers have ripened for conversion since"
+    text = f"Learned up to {day_of(case.reference.cut)}, {counted(round(age), 'day')} ago (limit {most:.0f})"
+    learned = f"{counted(new, 'offer has', 'offers have')} ripened for conversion since"
     if age <= most:
         return [Finding("model age", "ok", f"{text}; {learned}.", numbers)]
     if new < FLOOR:
@@ -279,7 +280,7 @@ def data_age(case: Case) -> list[Finding]:
     since = None if offer is None else (case.clock - offer) / DAY
     numbers: dict[str, Number] = {"latest_fact_days": old, "latest_offer_days": since, "limit": STALE}
     parts = [
-        f"the latest {name} is of {day_of(at)}, {max((case.clock - at) / DAY, 0):.0f} days ago"
+        f"the latest {name} is of {day_of(at)}, {counted(round(max((case.clock - at) / DAY, 0)), 'day')} ago"
         for name, at in case.recent.latest.items() if at is not None
     ]  # fmt: skip
     said = "; ".join(parts) or "there is no fact at all"

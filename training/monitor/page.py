@@ -8,6 +8,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
+from features.counted import counted
 from training.blocks import day_of
 from training.monitor.charts import nearest
 from training.monitor.compare import Moved
@@ -53,8 +54,8 @@ def _which(seen: Monitored) -> str:
     start, end = day_of(seen.recent.start), day_of(seen.recent.end)
     ref = seen.reference
     return (
-        f'<p class="quiet">{served}; learned from {ref.rows:,} offers of {day_of(ref.first)} to {day_of(ref.cut)}. '
-        f"Window: {seen.compared.rows:,} offers of {start} to {end}.</p>"
+        f'<p class="quiet">{served}; learned from {counted(ref.rows, "offer")} of {day_of(ref.first)} to '
+        f"{day_of(ref.cut)}. Window: {counted(seen.compared.rows, 'offer')} of {start} to {end}.</p>"
     )
 
 
@@ -105,7 +106,7 @@ def _features(moved: Sequence[Moved]) -> str:
     text = _feature_table(shown)
     if len(shown) < len(ordered):
         left = _feature_table([m for m in ordered if m not in shown])
-        text += folded(f"The other {len(ordered) - len(shown)} features", left)
+        text += folded(f"The other {counted(len(ordered) - len(shown), 'feature')}", left)
     return text
 
 

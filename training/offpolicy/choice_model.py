@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from features.catalogue import BY_NAME
+from features.counted import counted
 from training.evaluate import calibration_error, perfect_calibration
 from training.offpolicy.choices import Choices
 from training.offpolicy.folds import folds, splits
@@ -61,7 +62,9 @@ def fitted_choices(choices: Choices, seed: int = 0) -> Chosen:
     """
     even = 1.0 / choices.size[choices.round]
     if len(choices) < MIN_ROUNDS:
-        few = f"{len(choices)} rounds are too few to fit propensities on; it takes {MIN_ROUNDS}."
+        few = (
+            f"{counted(len(choices), 'round is', 'rounds are')} too few to fit propensities on; it takes {MIN_ROUNDS}."
+        )
         return Chosen(even, "even", 1.0, 1.0, 0.0, 0.0, few)
     told = _cross_fitted(choices, folds(choices.cluster, seed), seed)
     tuned = {name: _tuned(choices, wanted) for name, wanted in told.items()}

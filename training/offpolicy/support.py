@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from features.counted import counted
 from training.offpolicy.estimators import Ratio
 from training.offpolicy.intervals import Resampling
 from training.offpolicy.log import BanditLog, Policy
@@ -113,8 +114,8 @@ def refusal(found: Support, rounds: int, clusters: int, clustered: bool) -> str 
         return _no_overlap(found)
     if found.effective_sample_size < MIN_EFFECTIVE:
         return (
-            f"The effective sample size is {found.effective_sample_size:.1f} of {rounds:,} rounds; it takes "
-            f"{MIN_EFFECTIVE:.0f}. {found.weighted_rounds:,} rounds have a weight, and row "
+            f"The effective sample size is {found.effective_sample_size:.1f} of {counted(rounds, 'round')}; it takes "
+            f"{MIN_EFFECTIVE:.0f}. {counted(found.weighted_rounds, 'round has', 'rounds have')} a weight, and row "
             f"{found.largest_weight_row:,} alone (weight {found.largest_weight:.3g}) has "
             f"{found.largest_weight_share:.0%} of it."
         )

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from features.counted import counted
 from training.plots.canvas import BAD, GOOD, INK, OURS, QUIET, name_axes, nothing, sheet
 from training.reliability import Curve, Promise
 
@@ -91,8 +92,8 @@ def threshold(promises: Sequence[Promise], marked: Promise | None, offers: int) 
     said = "Too few offers reach one in three to hold it to that."
     if marked is not None:
         said = (
-            f"Of {marked.offers:,} offers with p_accept of one in three or more {marked.share.value:.0%} were accepted "
-            f"({marked.share.low:.0%} to {marked.share.high:.0%}); forecast {marked.forecast:.0%}: "
+            f"Of {counted(marked.offers, 'offer')} with p_accept of one in three or more {marked.share.value:.0%} were "
+            f"accepted ({marked.share.low:.0%} to {marked.share.high:.0%}); forecast {marked.forecast:.0%}: "
             f"{'kept' if marked.kept else 'NOT KEPT'}."
         )
     figure, (left, right) = sheet("Does a threshold keep its promise?", said, 11, 5.0, 2)

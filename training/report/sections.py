@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.canary import KINDS
+from features.counted import counted
 from training.gate import PRIMARY
 from training.gate.probabilities import CALIBRATION_MARGIN
 from training.paper import Safe, between, folded, mark, paragraph, picture, table, tiles
@@ -40,8 +41,8 @@ def opening(kept: Kept, status: str) -> str:
     lines = [
         paragraph(
             f"Trained on {kept.trained:%d %B %Y, %H:%M} UTC from {source}, facts to {params['data.until']}; tested on "
-            f"{int(kept.metrics['test/offers']):,} offers made after {_days(params['cuts'])}, which the tested models "
-            "had not seen.", quiet=True,
+            f"{counted(int(kept.metrics['test/offers']), 'offer')} made after {_days(params['cuts'])}, which the "
+            "tested models had not seen.", quiet=True,
         ),
         paragraph(status, quiet=True) if status else "",
         f'<div class="card said {_tone(kept)[0]}"><b class="word">{_tone(kept)[1]}</b>{_reason(kept)}'
@@ -88,7 +89,8 @@ def _first(kept: Kept) -> dict[str, tuple[str, str]]:
         found["Accepted of offers at one in three or more"] = (
             f"{share:.0%}",
             f"{at['low']:.0%} to {at['high']:.0%}; forecast {at['forecast']:.0%}: "
-            f"{'kept' if at['low'] <= at['forecast'] <= at['high'] else 'NOT KEPT'}; {at['offers']:,.0f} offers",
+            f"{'kept' if at['low'] <= at['forecast'] <= at['high'] else 'NOT KEPT'}; "
+            f"{counted(round(at['offers']), 'offer')}",
         )  # fmt: skip
     return found
 

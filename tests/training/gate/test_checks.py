@@ -51,7 +51,7 @@ def test_what_passing_rests_on_is_told_and_what_could_not_be_tried_is_no_part_of
     assert marks["artefact_whole"] == "NOT MET"
     assert [check["tried"] for check in verdict.as_dict()["checks"]] == [c.tried for c in verdict.checks]  # type: ignore[attr-defined]
     met = Check("a", True, {}, "It is."), Check("b_c", True, {}, "Not tried.", tried=False)
-    assert passed(met) == "Passed: 1 checks are met, 1 not tried (b c)."
+    assert passed(met) == "Passed: 1 check is met, 1 not tried (b c)."
     assert passed(met[:1]) == "Passed: all 1 checks are met."
 
 
