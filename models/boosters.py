@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import lightgbm as lgb
 import numpy as np
 
 from features.catalogue import BY_NAME
+from models.lightgbm_alone import lgb
 from models.recipe import Recipe, Trees
 
 #: LightGBM takes at most 10,000 rows in one lambdarank group; a larger one is cut into even parts.

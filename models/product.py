@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightgbm as lgb
 import numpy as np
 
 from features.catalogue import FEATURE_VERSION
@@ -20,6 +19,7 @@ from models.boosters import Booster
 from models.golden import Golden
 from models.heads import Head, fit_head, teachable
 from models.labels import Labels
+from models.lightgbm_alone import lgb
 from models.linear import LinearStart
 from models.recipe import Behaviour, Recipe
 from models.scores import EXTREME, Contract, Scores, log_sigmoid, sigmoid

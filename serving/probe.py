@@ -22,8 +22,6 @@ def main(folder: str, content_hash: str, seconds: int, memory: int, scoring_ms: 
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    # LightGBM takes scikit-learn along where it finds it; predicting needs none of it, and it is half of the start.
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
     import numpy as np
 
     from features.errors import ModelError

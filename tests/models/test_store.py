@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,6 +57,16 @@ def test_it_is_text_and_json_without_a_trace_of_threads(saved: Path) -> None:
     }  # fmt: skip
     for path in saved.iterdir():
         assert "num_threads" not in path.read_bytes().decode("utf-8")
+
+
+def test_what_loads_a_model_imports_no_scikit_learn_and_leaves_it_to_others() -> None:
+    code = """
+import sys
+import models.product
+assert "sklearn" not in sys.modules
+from sklearn.linear_model import LogisticRegression
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_loading_unpickles_nothing(saved: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from features.catalogue import BY_NAME
 from features.counted import counted
+from models.lightgbm_alone import lgb
 from training.evaluate import calibration_error, perfect_calibration
 from training.offpolicy.choices import Choices
 from training.offpolicy.folds import folds, splits

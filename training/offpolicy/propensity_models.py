@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 
-import lightgbm as lgb
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from models.lightgbm_alone import lgb
 from training.offpolicy.design import Design
 
 #: (m, k) chance of each action in m rounds, by place; rows sum to 1 and none is 0.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import lightgbm as lgb
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
+from models.lightgbm_alone import lgb
 from training.offpolicy.design import Design
 from training.offpolicy.log import BanditLog
 
