@@ -11,11 +11,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,11 +58,23 @@ class Reader:
         process = subprocess.Popen(words, cwd=self.folder, env=self.env, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait(f"http://127.0.0.1:{port}{page}", process, Path(log.name))
+            assert port in (ports := _listening(process.pid))
+            assert {address for addresses in ports.values() for address in addresses} <= {"127.0.0.1", "::1"}, ports
             yield
         finally:
             os.killpg(process.pid, 15)
             process.wait(30)
             log.close()
+
+
+def _listening(pid: int) -> dict[int, list[str]]:
+    """Where a process and all that it started wait for connections: port -> addresses."""
+    process, found = psutil.Process(pid), defaultdict(list)
+    for one in (process, *process.children(recursive=True)):
+        for at in one.net_connections("inet"):
+            if at.status == psutil.CONN_LISTEN or at.type == socket.SOCK_DGRAM:
+                found[at.laddr.port].append(at.laddr.ip)
+    return found
 
 
 def _free_port() -> int:
@@ -100,7 +114,7 @@ def test_the_readme_has_the_commands_that_it_should() -> None:
 
 
 def test_every_command_works_as_it_stands(reader: Reader) -> None:
-    """In order; what serves keeps running while the next commands ask it."""
+    """In order; what serves keeps running while the next commands ask it, and listens to this machine alone."""
     said = {}
     waiting = iter(COMMANDS)
     command = next(waiting, None)
