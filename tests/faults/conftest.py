@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import make_url
 
 from serving.ledger import Ledger
 from tests.serving.conftest import Crm, Service, crm, running
-from tests.serving.databases import at_once, ledger, postgres, url
+from tests.serving.databases import database, ledger, new_database, nothing, postgres, stocked, templates, url, where
 from tests.serving.live.standing import fill, release
 
-__all__ = ["crm", "ledger", "postgres", "url"]
+__all__ = ["crm", "ledger", "nothing", "postgres", "stocked", "templates", "url", "where"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,10 @@ def served(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.Te
     home = tmp_path_factory.mktemp("served") / "home"
     address = f"sqlite:///{home / 'ledger.db'}"
     if request.param == "postgresql":
-        address = another_database(request.getfixturevalue("postgres"), "served")
+        address = new_database(database(request.getfixturevalue("postgres"), "served"))
     ledger = Ledger.open(address, home)
     fill(ledger, crm)
     release(ledger, crm, home)
     with running(crm.folder, crm.config_path, home, "--db", address, "--workers", "2", ledger=True) as service:
         yield Served(service, ledger)
     ledger.close()
-
-
-def another_database(url: str, name: str) -> str:
-    """The URL of a new database on a PostgreSQL server, in place of one of that name."""
-    at_once(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
-    return make_url(url).set(database=name).render_as_string(hide_password=False)

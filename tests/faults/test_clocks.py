@@ -35,9 +35,8 @@ MIDWEEK = 3 * 24 * 60
 
 
 @pytest.fixture
-def stand(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def stand(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ from serving.openapi import document
 from serving.refusal import Turned
 from serving.routes import ROUTES
 from serving.wire.plan import WEEK
-from tests.faults.conftest import another_database
 from tests.serving.conftest import Crm, Service, running
+from tests.serving.databases import database, new_database
 from tests.serving.live.standing import fill, release
 
 load_all_checks()
@@ -209,7 +209,7 @@ def asked(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.Tem
     home = tmp_path_factory.mktemp("asked") / "home"
     address = f"sqlite:///{home / 'ledger.db'}"
     if request.param == "postgresql":
-        address = another_database(request.getfixturevalue("postgres"), "asked")
+        address = new_database(database(request.getfixturevalue("postgres"), "asked"))
     ledger = Ledger.open(address, home)
     fill(ledger, crm)
     release(ledger, crm, home)

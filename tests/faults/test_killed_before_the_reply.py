@@ -43,7 +43,7 @@ def committed(ledger: Ledger) -> dict[str, Any]:
     raise AssertionError("nothing was committed")
 
 
-@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)], indirect=True)
+@pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)], indirect=True)
 def test_the_retry_of_a_commit_whose_reply_never_came_gets_that_reply(crm: Crm, url: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     ledger = Ledger.open(url, home)

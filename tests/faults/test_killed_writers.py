@@ -126,7 +126,7 @@ def test_an_id_that_is_said_before_its_commit_is_lost_sooner_or_later(ledger: Le
     sound(ledger)
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
 def test_what_is_committed_is_on_the_disk(ledger: Ledger, writers: Writers, tmp_path: Path) -> None:
     """What kill -9 cannot show and a power cut would: at least one sync of a file for each commit."""
     with ledger.writing() as connection:

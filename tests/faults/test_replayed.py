@@ -123,13 +123,13 @@ def held_to(answer: Mapping[str, Any], told: Told, known: Mapping[str | None, Pr
 
 
 @pytest.mark.parametrize(
-    ("url", "n"),
+    ("where", "n"),
     [
         ("sqlite", 90),
         pytest.param("sqlite", 1002, marks=pytest.mark.faults),
         pytest.param("postgresql", 1002, marks=pytest.mark.faults),
     ],
-    indirect=["url"],
+    indirect=["where"],
 )
 def test_each_decision_is_explained_as_it_was_answered_whatever_changed_since(ledger: Ledger, crm: Crm, n: int) -> None:
     load(ledger, crm.snapshot)

@@ -44,7 +44,7 @@ def stop(server: Any) -> None:
     process.wait(60)
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("where", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.faults)])
 def test_nothing_that_was_said_to_be_committed_is_lost_with_the_server(
     ledger: Ledger, writers: Writers, server: Any, rounds: int

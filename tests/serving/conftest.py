@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,12 +29,12 @@ from serving.ladder import Standing
 from serving.ledger import Ledger
 from serving.ledger.releases import Released, Releases
 from serving.recommend import Recommender
-from tests.serving.databases import ledger, postgres, url
+from tests.serving.databases import ledger, nothing, postgres, stocked, templates, url, where
 from training.blocks import final_cut
 from training.examples import gather
 from training.sample import write_sample
 
-__all__ = ["ledger", "postgres", "url"]  # fixtures of all serving tests
+__all__ = ["ledger", "nothing", "postgres", "stocked", "templates", "url", "where"]  # fixtures of all serving tests
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,33 @@ class Crm:
         )
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of the test processes makes for all of them, to be read only."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_name(f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.fstat(lock.fileno()).st_size:
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            lock.write("made")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
-    folder = tmp_path_factory.mktemp("serving") / "crm"
-    write_sample(folder, accounts=100, reps=14, offers=900, seed=7, end=date(2026, 3, 1))
-    config = load_config(folder / "callsheet.yaml")
-    snapshot = read_snapshot(str(folder), config=config)
-    book = Book.of(snapshot, config)
+    folder = made_once(tmp_path_factory, "serving", make_crm)
+    config = load_config(folder / "crm" / "callsheet.yaml")
+    snapshot = read_snapshot(str(folder / "crm"), config=config)
+    first, second = (Product.load(folder / name) for name in ("first", "second"))
+    return Crm(folder / "crm", snapshot, config, Book.of(snapshot, config), (first, second))
+
+
+def make_crm(folder: Path) -> None:
+    """The sample, and two models fitted on it."""
+    write_sample(folder / "crm", accounts=100, reps=14, offers=900, seed=7, end=date(2026, 3, 1))
+    config = load_config(folder / "crm" / "callsheet.yaml")
+    book = Book.of(read_snapshot(str(folder / "crm"), config=config), config)
     examples = gather(book, Engine(book, config))
     cut = final_cut(examples, config, book.now)
     blocks = cut.learned_from(examples.matrix)
@@ -73,8 +94,8 @@ def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
         name: getattr(fast, name).model_copy(update={"choose": False}) for name in ("accept", "convert", "ranker")
     }
     recipe = fast.but(**stated)
-    products = fit_product(recipe, *blocks), fit_product(recipe.but(name="second"), *blocks)
-    return Crm(folder, snapshot, config, book, products)
+    fit_product(recipe, *blocks).save(folder / "first")
+    fit_product(recipe.but(name="second"), *blocks).save(folder / "second")
 
 
 @pytest.fixture
@@ -115,14 +136,26 @@ def service(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield made
 
 
+#: What every process of a service imports first.
+WATCH = Path(__file__).resolve().parent / "watch"
+
+
+def forbidden(watched: str) -> list[str]:
+    """What the processes of a service did, of all that none may do."""
+    return [line for line in watched.splitlines() if line.split(" ")[1] != "watched"]
+
+
 class running:
-    """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot."""
+    """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot.
+
+    What it runs is watched: whatever a test asks of it, a process that unpickles, or calls another machine, fails it.
+    """
 
     def __init__(self, data: Path, config: Path, home: Path, *options: str, ledger: bool = False) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.home, self.log = home, home / "serve.log"
+        self.home, self.log, self.watched = home, home / "serve.log", home.with_name(f"{home.name}.watched")
         self.command = [
             sys.executable, "-m", "callsheet", "serve", *(() if ledger else ("--data", str(data))),
             "--config", str(config), "--home", str(home), "--port", str(self.port), *options,
@@ -133,11 +166,10 @@ class running:
         elsewhere.mkdir()
         root = str(Path(__file__).resolve().parents[2])
         # Whoever asks the registry waits here for ever: nothing does.
-        black_hole = {"MLFLOW_TRACKING_URI": "http://192.0.2.1:1", "PYTHONPATH": root}
+        black_hole = {"MLFLOW_TRACKING_URI": "http://192.0.2.1:1", "PYTHONPATH": f"{WATCH}{os.pathsep}{root}"}
+        environment = os.environ | black_hole | {"CALLSHEET_WATCH": str(self.watched)}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command, cwd=elsewhere, env=os.environ | black_hole, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self.command, cwd=elsewhere, env=environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{self.port}"
         for _ in range(1200):
             if self.process.poll() is not None:
@@ -147,10 +179,17 @@ class running:
                     return Service(url, self.port, self.home, self.process)
             except httpx.TransportError:
                 time.sleep(0.1)
-        self.__exit__()
+        self.stop()
         pytest.fail(f"The service did not start:\n{self.log.read_text()[-4000:]}")
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        watched = self.watched.read_text()
+        assert "_bentoml_impl.worker.service" in watched
+        assert forbidden(watched) == []
+
+    def stop(self) -> None:
+        """Tell it to go, and make it."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -1,35 +1,32 @@
-"""An empty database of each kind: a SQLite file, and a PostgreSQL server that the tests start themselves."""
+"""A database of each kind: a SQLite file, and one of a PostgreSQL server that the tests start themselves."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import make_url
 
 from serving.ledger import Ledger
-from serving.ledger.audit import START
-from serving.ledger.crm import CRM  # noqa: F401  -- its tables join the metadata
 from serving.ledger.grants import grants
-from serving.ledger.tables import METADATA
+from serving.ledger.load import load
 
-#: The role that serves: it owns nothing, and may do what the product grants. Its database has the same name.
+if TYPE_CHECKING:
+    from tests.serving.conftest import Crm
+
+#: The role that serves: it owns nothing, and may do what the product grants.
 SERVING = "serving"
-_MADE: set[str] = set()
-#: No row is left, in the audit neither, whose guards are let be; the clock begins as in a new ledger.
-_EMPTY = f"""DO $$ DECLARE name text; used boolean; BEGIN
-    SET LOCAL session_replication_role = replica;
-    FOREACH name IN ARRAY ARRAY[{", ".join(f"'{table.name}'" for table in METADATA.sorted_tables)}] LOOP
-        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO used;
-        IF used THEN EXECUTE 'TRUNCATE ' || name; END IF;
-    END LOOP;
-    INSERT INTO ledger_clock (id, seq, audit_number, audit_hash) VALUES (1, 0, 0, '{START}');
-END $$"""
+_MADE = f"DO $$ BEGIN CREATE ROLE {SERVING} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"
 #: Nobody pulls the plug of the tests' machine: what is killed in them is a process.
 _QUICK = "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()"
+_names = count()
 
 
 @pytest.fixture(scope="session")
@@ -44,47 +41,105 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty ledger's URL; on PostgreSQL that of the role that serves (docs/ledger.md).
-
-    A test that is marked `owner` does what the owner of the tables alone may: it gets that one's, of an empty database.
-    """
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
-        return
-    address = request.getfixturevalue("postgres")
-    if request.node.get_closest_marker("owner"):
-        yield address
-        at_once(address, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
-        return
-    tables = make_url(address).set(database=SERVING)
-    owned = tables.render_as_string(hide_password=False)
-    if owned not in _MADE:
-        _make(address, owned, tmp_path)
-        _MADE.add(owned)
-    yield tables.set(username=SERVING).render_as_string(hide_password=False)
-    at_once(owned, _EMPTY)
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    return Templates(tmp_path_factory.mktemp("templates"))
 
 
-def _make(address: str, owned: str, folder: Path) -> None:
-    """Make a ledger on a server, which then is emptied after each test: that takes a fifth of making it anew."""
-    at_once(address, f"CREATE ROLE {SERVING} LOGIN", f"CREATE DATABASE {SERVING}")
-    Ledger.open(owned, folder).close()
-    at_once(owned, grants(SERVING))
+@dataclass(frozen=True)
+class Templates:
+    """Ledgers that are made once and copied for each test: to copy one takes no time, to fill one does."""
+
+    folder: Path
+    made: set[str] = field(default_factory=set)
+
+    def copy(self, name: str, to: str, fill: Callable[[Ledger], object]) -> str:
+        """A database that is called `to` on the same server, or a file beside, with what `fill` writes into it."""
+        kind = make_url(to).get_backend_name()
+        url = f"sqlite:///{self.folder / name}.db" if kind == "sqlite" else database(to, f"template_{name}")
+        if url not in self.made:
+            if kind != "sqlite":
+                new_database(url)
+            with closing(Ledger.open(url, self.folder)) as ledger:
+                fill(ledger)
+            if kind != "sqlite":
+                at_once(url, _MADE, grants(SERVING))
+            self.made.add(url)
+        if kind == "sqlite":
+            file = Path(str(make_url(to).database))
+            assert not file.exists(), "a test has one ledger: ask for `ledger` or for `stocked`"
+            shutil.copy(self.folder / f"{name}.db", file)
+        else:
+            new_database(to, f"template_{name}")
+        return to
 
 
-@pytest.fixture
-def ledger(url: str, tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(url, tmp_path)
-    yield opened
-    opened.close()
+def database(server: str, name: str) -> str:
+    """The URL of a database on a PostgreSQL server."""
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def new_database(url: str, template: str = "template0") -> str:
+    """Make the database of a URL, in place of one of that name."""
+    drop_database(url)
+    at_once(database(url, "postgres"), f"CREATE DATABASE {make_url(url).database} TEMPLATE {template}")
+    return url
+
+
+def drop_database(url: str) -> None:
+    """Away with it, whoever is still connected."""
+    at_once(database(url, "postgres"), f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
 
 
 def at_once(url: str, *statements: str) -> None:
     """Run statements on PostgreSQL, each by itself."""
-    server = Ledger(url)
-    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with closing(Ledger(url)) as server, server.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         for statement in statements:
             connection.exec_driver_sql(statement)
-    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that is not there yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        return
+    url = database(request.getfixturevalue("postgres"), f"test_{next(_names)}")
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture
+def nothing(where: str) -> str:
+    """The URL of a database without a table."""
+    return where if where.startswith("sqlite") else new_database(where)
+
+
+def as_serving(url: str, request: pytest.FixtureRequest) -> str:
+    """The same for the role that serves (docs/ledger.md); a test marked `owner` does what that one alone may."""
+    if url.startswith("sqlite") or request.node.get_closest_marker("owner"):
+        return url
+    return make_url(url).set(username=SERVING).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, where: str, templates: Templates) -> str:
+    """The URL of an empty ledger."""
+    return as_serving(templates.copy("blank", where, lambda _: None), request)
+
+
+@pytest.fixture
+def ledger(url: str, tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger.open(url, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stocked(
+    request: pytest.FixtureRequest, where: str, templates: Templates, crm: Crm, tmp_path: Path
+) -> Iterator[Ledger]:
+    """A ledger with the small CRM in it."""
+    url = templates.copy("stocked", where, lambda ledger: load(ledger, crm.snapshot))
+    with closing(Ledger.open(as_serving(url, request), tmp_path)) as opened:
+        yield opened

@@ -21,7 +21,6 @@ from serving.edge import Edge
 from serving.ledger import Ledger, LedgerError, database
 from serving.ledger.change import changing, seq_of
 from serving.ledger.crm import OFFERS
-from serving.ledger.load import load
 from serving.ledger.tables import AUDIT, DECISIONS, EVENTS, HOLDS, IDEMPOTENCY
 from serving.plan import plan
 from serving.recommend import SCORED, Recommender
@@ -113,9 +112,8 @@ def test_every_question_stops_at_its_deadline(recommender: Recommender) -> None:
 
 
 @pytest.fixture
-def stand(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def stand(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 def written(ledger: Ledger) -> list[int]:

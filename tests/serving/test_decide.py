@@ -19,7 +19,6 @@ from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.events import record
 from serving.ledger.idempotency import KeyRefused
-from serving.ledger.load import load
 from serving.ledger.offers import week_of
 from serving.ledger.tables import AUDIT, DECISIONS, HOLDS
 from tests.serving.conftest import Crm
@@ -27,9 +26,8 @@ from tests.serving.standing_ledger import Stand
 
 
 @pytest.fixture
-def stand(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def stand(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 def offers_of(stand: Stand, **wanted: Any) -> list[Any]:

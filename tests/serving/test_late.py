@@ -17,7 +17,6 @@ from serving.instants import micros
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.events import record
-from serving.ledger.load import load
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import table
 
@@ -48,8 +47,8 @@ def late_events(offers: list[dict[str, Any]], now: datetime) -> list[dict[str, A
 
 
 @pytest.mark.parametrize("days", [3, 15, 29])
-def test_what_was_known_in_between_stays_as_it_was(ledger: Ledger, crm: Crm, days: int) -> None:
-    load(ledger, crm.snapshot)
+def test_what_was_known_in_between_stays_as_it_was(stocked: Ledger, crm: Crm, days: int) -> None:
+    ledger = stocked
     now = crm.snapshot.now.to_pydatetime() + timedelta(minutes=1)
     before = book_of(ledger, crm, now)
     events = late_events(table(ledger, "offers"), now)

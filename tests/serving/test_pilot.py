@@ -85,9 +85,8 @@ def contrary_order(recommender: Recommender, lead_id: str) -> list[str]:
 
 
 @pytest.fixture
-def standing(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def standing(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 def decider(stand: Stand, recommender: Recommender) -> Decider:

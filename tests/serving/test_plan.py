@@ -24,7 +24,6 @@ from serving.ledger.audit import verify
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
-from serving.ledger.load import load
 from serving.ledger.tables import HOLDS
 from serving.ledger.unplaced import PERSON, Unplaced, listed, put
 from serving.plan import made, plan
@@ -34,9 +33,8 @@ from tests.serving.standing_ledger import Stand
 
 
 @pytest.fixture
-def stand(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def stand(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 def this_week(stand: Stand) -> str:

@@ -16,7 +16,6 @@ from serving.ledger.change import changing
 from serving.ledger.crm import OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.events import record
-from serving.ledger.load import load
 from serving.onward import USED_UP
 from serving.reoffer import Rerouted
 from serving.sla import Applied, apply
@@ -27,9 +26,8 @@ from tests.serving.standing_ledger import Stand
 
 
 @pytest.fixture
-def stand(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def stand(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 def offers_of(stand: Stand, lead_id: str) -> list[Any]:

@@ -66,9 +66,8 @@ class Watching:
 
 
 @pytest.fixture
-def filled(ledger: Ledger, crm: Crm) -> Ledger:
-    load(ledger, crm.snapshot)
-    return ledger
+def filled(stocked: Ledger) -> Ledger:
+    return stocked
 
 
 def test_what_it_would_have_done_is_written_with_each_decision_and_summed_up(filled: Ledger, crm: Crm) -> None:

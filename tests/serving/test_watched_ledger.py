@@ -46,8 +46,10 @@ def once(service: Service, seen: Callable[[Samples], bool]) -> Samples:
 
 
 def test_what_no_request_tells_is_told(watched: Service) -> None:
-    samples = once(watched, lambda s: total(s, "callsheet_offers_overdue") >= 1)
-    assert total(samples, "callsheet_ledger_lag_changes") == 0
+    samples = once(
+        watched,
+        lambda s: total(s, "callsheet_offers_overdue") >= 1 and total(s, "callsheet_ledger_lag_changes") == 0,
+    )
     assert 0 < total(samples, "callsheet_ledger_stale_seconds") < 60
 
 

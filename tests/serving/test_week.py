@@ -8,7 +8,6 @@ from features.errors import InputError, UnknownId
 from serving.actor import LOCAL
 from serving.explain import Load
 from serving.ledger import Ledger
-from serving.ledger.load import load
 from serving.ledger.offers import week_of
 from serving.plan import plan
 from serving.week import rep_week
@@ -17,9 +16,8 @@ from tests.serving.standing_ledger import Stand
 
 
 @pytest.fixture
-def stand(ledger: Ledger, crm: Crm) -> Stand:
-    load(ledger, crm.snapshot)
-    return Stand(ledger, crm)
+def stand(stocked: Ledger, crm: Crm) -> Stand:
+    return Stand(stocked, crm)
 
 
 def load_of(stand: Stand) -> Load:

@@ -282,8 +282,8 @@ def test_a_backup_overwrites_no_file(filled: Ledger, tmp_path: Path) -> None:
     assert (tmp_path / "backup.db").read_text() == "mine"
 
 
-def test_of_two_that_start_at_once_exactly_one_migrates(url: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "callsheet", "db", "upgrade", "--db", url, "--home", str(tmp_path / "home")]
+def test_of_two_that_start_at_once_exactly_one_migrates(nothing: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "callsheet", "db", "upgrade", "--db", nothing, "--home", str(tmp_path / "home")]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     said = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], said

@@ -116,16 +116,16 @@ def test_of_promotions_at_once_exactly_one_wins(url: str, tmp_path: Path) -> Non
     assert all(isinstance(r, Conflict) for r in results if not isinstance(r, Release))
 
 
-def test_first_starts_at_once_migrate_once(url: str, tmp_path: Path) -> None:
+def test_first_starts_at_once_migrate_once(nothing: str, tmp_path: Path) -> None:
     start = Barrier(4)
 
     def first(_: int) -> None:
         start.wait()
-        Ledger.open(url, tmp_path).close()
+        Ledger.open(nothing, tmp_path).close()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(first, range(4)))
-    ledger = Ledger.open(url, tmp_path)
+    ledger = Ledger.open(nothing, tmp_path)
     assert Releases(ledger).current() is None
     ledger.close()
 

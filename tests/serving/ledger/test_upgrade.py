@@ -38,9 +38,9 @@ def _brought(ledger: Ledger, revision: str) -> None:
 
 
 @pytest.fixture
-def older(url: str) -> Ledger:
+def older(nothing: str) -> Ledger:
     """A ledger of the first revision, with the release that served then."""
-    ledger = Ledger(url)
+    ledger = Ledger(nothing)
     _brought(ledger, "0001")
     with ledger.writing() as connection:
         connection.execute(insert(Table("releases", MetaData(), autoload_with=connection)).values(RELEASE))

@@ -22,9 +22,8 @@ AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def filled(ledger: Ledger, crm: SmallCrm) -> Ledger:
-    load(ledger, crm.snapshot)
-    return ledger
+def filled(stocked: Ledger) -> Ledger:
+    return stocked
 
 
 def read(ledger: Ledger) -> Crm:

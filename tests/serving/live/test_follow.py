@@ -52,10 +52,9 @@ def clock() -> Time:
 
 
 @pytest.fixture
-def live(ledger: Ledger, crm: Crm, tmp_path: Path, clock: Time) -> Iterator[Live]:
+def live(stocked: Ledger, crm: Crm, tmp_path: Path, clock: Time) -> Iterator[Live]:
     """On a ledger of either kind; nothing is released, so the rules answer."""
-    fill(ledger, crm)
-    made = Live(ledger, crm.config, tmp_path, clock=clock)
+    made = Live(stocked, crm.config, tmp_path, clock=clock)
     yield made
     made.close()
 
@@ -130,14 +129,14 @@ def test_the_ledger_is_answered_from_as_of_now(modelled: Live, clock: Time) -> N
     assert modelled.recommender.seq == modelled.seq
 
 
-def test_what_another_process_writes_is_met(live: Live, url: str, clock: Time) -> None:
+def test_what_another_process_writes_is_met(live: Live, clock: Time) -> None:
     """A meeting, a preference, an offer, a lead of new people: each counts without a restart, as if read anew."""
     live.start()
     lead, rep = placed(live.recommender)
     account_id, at = account_of(live.recommender, lead), at_of(clock)
 
     def met(table: str, **told: Any) -> None:
-        seq = write(url, table, told)
+        seq = write(live.ledger.url, table, told)
         until(lambda: live.seq >= seq)
         assert_as_from_scratch(live)
 
@@ -160,30 +159,30 @@ def test_what_another_process_writes_is_met(live: Live, url: str, clock: Time) -
     assert live.recommender.reps_for_lead("new")["lead_id"] == "new"
 
 
-def test_a_caller_meets_its_own_write_at_once(live: Live, ledger: Ledger, clock: Time) -> None:
+def test_a_caller_meets_its_own_write_at_once(live: Live, stocked: Ledger, clock: Time) -> None:
     lead, _ = placed(live.recommender)
     with pytest.raises(UnknownId):
         live.recommender.reps_for_lead("mine")
-    with changing(ledger) as change:
+    with changing(stocked) as change:
         change.upsert("leads", [row("leads", lead_id="mine", created_at=at_of(clock), **like(live.recommender, lead))])
     assert live.catch_up().reps_for_lead("mine")["items"]
     assert live.recommender.seq == change.seq
     assert_as_from_scratch(live)
 
 
-def test_an_offer_counts_though_this_machine_s_clock_is_behind(live: Live, ledger: Ledger, clock: Time) -> None:
-    """Whoever wrote it had another clock; the order of the ledger decides, not the time of day."""
+def test_an_offer_counts_though_this_machine_s_clock_is_behind(live: Live, stocked: Ledger, clock: Time) -> None:
+    """Whoever wrote it had another clock; the order of the stocked decides, not the time of day."""
     lead, rep = placed(live.recommender)
     ahead = clock.now + HOUR
-    with changing(ledger, at=ahead) as change:
+    with changing(stocked, at=ahead) as change:
         change.upsert("offers", [row("offers", offer_id="new", lead_id=lead, rep_id=rep, offered_at=ahead)])
     live.catch_up()
     assert live.recommender.reps_for_lead(lead)["refused"].get("lead_taken")
 
 
-def test_open_leads_follow_the_clock(live: Live, ledger: Ledger, clock: Time) -> None:
+def test_open_leads_follow_the_clock(live: Live, stocked: Ledger, clock: Time) -> None:
     lead, _ = placed(live.recommender)
-    with changing(ledger, at=at_of(clock)) as change:
+    with changing(stocked, at=at_of(clock)) as change:
         told = like(live.recommender, lead)
         change.upsert("leads", [row("leads", lead_id="later", created_at=clock.now + HOUR, **told)])
     live.catch_up()
@@ -193,43 +192,43 @@ def test_open_leads_follow_the_clock(live: Live, ledger: Ledger, clock: Time) ->
     assert code in live.recommender.open_leads
 
 
-def test_a_change_without_rows_makes_nothing_anew(live: Live, ledger: Ledger) -> None:
+def test_a_change_without_rows_makes_nothing_anew(live: Live, stocked: Ledger) -> None:
     before = live.recommender
-    with changing(ledger) as change:
+    with changing(stocked) as change:
         pass
     live.catch_up()
     assert (live.recommender.book, live.recommender.seq) == (before.book, change.seq)
 
 
-def test_a_table_that_is_wholly_another_one_is_read_anew(live: Live, ledger: Ledger, crm: Crm) -> None:
+def test_a_table_that_is_wholly_another_one_is_read_anew(live: Live, stocked: Ledger, crm: Crm) -> None:
     from serving.ledger.load import load
 
     some = {n: f.iloc[: len(f) // 2] if n == "touches" else f for n, f in crm.snapshot.tables.items()}
-    load(ledger, type(crm.snapshot)(**{**vars(crm.snapshot), "tables": some}), replace=True)
+    load(stocked, type(crm.snapshot)(**{**vars(crm.snapshot), "tables": some}), replace=True)
     live.catch_up()
     assert len(live.recommender.book.tables["touches"]) == len(some["touches"])
     assert_as_from_scratch(live)
 
 
-def test_an_answer_keeps_the_state_that_it_began_with(live: Live, ledger: Ledger, clock: Time) -> None:
+def test_an_answer_keeps_the_state_that_it_began_with(live: Live, stocked: Ledger, clock: Time) -> None:
     lead, rep = placed(live.recommender)
     began = live.recommender
     before = began.reps_for_lead(lead)
-    with changing(ledger, at=at_of(clock)) as change:
+    with changing(stocked, at=at_of(clock)) as change:
         change.upsert("offers", [row("offers", offer_id="new", lead_id=lead, rep_id=rep, offered_at=at_of(clock))])
     live.catch_up()
     assert began.reps_for_lead(lead) == before
     assert live.recommender.reps_for_lead(lead) != before
 
 
-def test_what_was_replaced_is_freed_with_its_last_answer(live: Live, ledger: Ledger, clock: Time) -> None:
+def test_what_was_replaced_is_freed_with_its_last_answer(live: Live, stocked: Ledger, clock: Time) -> None:
     """By counting alone: a collector that comes by now and then would leave several books in memory."""
     lead, rep = placed(live.recommender)
     gc.collect()
     gc.disable()
     try:
         prior = weakref.ref(live.recommender.book)
-        with changing(ledger, at=at_of(clock)) as change:
+        with changing(stocked, at=at_of(clock)) as change:
             change.upsert("offers", [row("offers", offer_id="new", lead_id=lead, rep_id=rep, offered_at=at_of(clock))])
         live.catch_up()
         live.recommender.warm()
@@ -255,11 +254,11 @@ def mend(ledger: Ledger) -> None:
 
 
 @pytest.mark.owner
-def test_a_database_that_is_gone_leaves_the_answers_and_says_how_stale(live: Live, url: str, clock: Time) -> None:
+def test_a_database_that_is_gone_leaves_the_answers_and_says_how_stale(live: Live, clock: Time) -> None:
     live.start()
     lead, rep = placed(live.recommender)
     before = live.recommender.reps_for_lead(lead)
-    admin = Ledger(url)
+    admin = Ledger(live.ledger.url)
     break_off(admin)
     until(lambda: live.stale_seconds > 1.5)
     assert live.recommender.reps_for_lead(lead) == before
@@ -267,7 +266,9 @@ def test_a_database_that_is_gone_leaves_the_answers_and_says_how_stale(live: Liv
         live.catch_up()
     mend(admin)
     admin.close()
-    seq = write(url, "offers", {"offer_id": "new", "lead_id": lead, "rep_id": rep, "offered_at": at_of(clock)})
+    seq = write(
+        live.ledger.url, "offers", {"offer_id": "new", "lead_id": lead, "rep_id": rep, "offered_at": at_of(clock)}
+    )
     until(lambda: live.seq == seq and live.stale_seconds < 1.5)
     assert live.recommender.reps_for_lead(lead)["refused"].get("lead_taken")
 

@@ -222,7 +222,7 @@ def test_a_damaged_model_is_refused_by_every_worker(
     until(lambda: every_worker(service, "/model", None, lambda said: not said["degraded"]))
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("where", ["postgresql"], indirect=True)
 def test_a_service_on_postgresql_meets_what_is_written_beside_it(
     ledger: Ledger, crm: Crm, tmp_path: Path, url: str
 ) -> None:
