@@ -219,12 +219,20 @@ class Docket:
         )  # fmt: skip
 
     def _may_hold(self, offer: Mapping[str, Any], state: State) -> None:
-        """Whether an offer that gave its lead back and is accepted after all can have it again."""
-        if state.answer != "accepted" or offer["answer"] in (None, "accepted"):
+        """Whether an offer that is accepted now can have its lead, which others may have or wait for, too.
+
+        Of several open offers of one lead, such as a load may leave, the first that is accepted has it. An offer that
+        gave its lead back gets it again only while nobody has it, and while the rep has a place left.
+        """
+        if state.answer != "accepted" or offer["answer"] == "accepted":
             return
-        held = self._held(offer["lead_id"])
-        if held is not None and held.offer_id != offer["offer_id"]:
-            raise _Refusal("The lead has gone to another rep since; its offer would have to be withdrawn first.")
+        held, back = self._held(offer["lead_id"]), offer["answer"] is not None
+        if held is not None and held.offer_id != offer["offer_id"] and (back or held.answer == "accepted"):
+            raise _Refusal(
+                f"The lead has gone to another rep, by offer {held.offer_id}; that would have to be withdrawn first."
+            )
+        if not back:
+            return
         reps = CRM["reps"]
         zone = self.connection.execute(select(reps.c.timezone).where(reps.c.rep_id == offer["rep_id"])).scalar()
         start, end = week_of(self.change.at, zone or self.zone)
@@ -254,16 +262,35 @@ class Docket:
             row["answered_at"] = None  # the data has no date of it, and events told none
         if row != offer:
             self.change.upsert("offers", [row])
-        if state.answer not in (None, "accepted"):
-            self.connection.execute(delete(HOLDS).where(HOLDS.c.offer_id == offer["offer_id"]))
-        elif state.answer == "accepted" and self._held(offer["lead_id"]) is None:
-            self.connection.execute(
-                insert(HOLDS).values(lead_id=offer["lead_id"], offer_id=offer["offer_id"], rep_id=offer["rep_id"])
-            )
-            self.connection.execute(delete(UNPLACED).where(UNPLACED.c.lead_id == offer["lead_id"]))
+        if state.answer == "accepted":
+            held = self._held(offer["lead_id"])
+            if held is None or (held.offer_id != offer["offer_id"] and offer["answer"] != "accepted"):
+                self._hold(offer)
+        elif state.answer is not None:
+            self._free(offer, state.answer)
+
+    def _hold(self, offer: Mapping[str, Any]) -> None:
+        """Let an offer hold its lead, which an open one may have held until now."""
+        self.connection.execute(delete(HOLDS).where(HOLDS.c.lead_id == offer["lead_id"]))
+        held = {name: offer[name] for name in ("lead_id", "offer_id", "rep_id")}
+        self.connection.execute(insert(HOLDS).values(held))
+        self.connection.execute(delete(UNPLACED).where(UNPLACED.c.lead_id == offer["lead_id"]))
+
+    def _free(self, offer: Mapping[str, Any], answer: str) -> None:
+        """Take the lead from an offer, for the latest other one that is open; who reassigns it makes that one next."""
+        mine = delete(HOLDS).where(HOLDS.c.offer_id == offer["offer_id"])
+        if not self.connection.execute(mine).rowcount or answer == "reassigned":
+            return
+        others = select(OFFERS).where(OFFERS.c.lead_id == offer["lead_id"], OFFERS.c.answer.is_(None))
+        latest = others.order_by(OFFERS.c.offered_at.desc(), OFFERS.c.offer_id.desc()).limit(1)
+        other = self.connection.execute(latest).one_or_none()
+        if other is not None:
+            self._hold(dict(other._mapping))
 
     def _held(self, lead_id: str) -> Any:
-        return self.connection.execute(select(HOLDS).where(HOLDS.c.lead_id == lead_id)).one_or_none()
+        """The offer that holds a lead, and its answer."""
+        wanted = select(HOLDS.c.offer_id, OFFERS.c.answer).join(OFFERS, OFFERS.c.offer_id == HOLDS.c.offer_id)
+        return self.connection.execute(wanted.where(HOLDS.c.lead_id == lead_id)).one_or_none()
 
     def _desk(self) -> Desk:
         return Desk(self.change, self.zone)

@@ -21,6 +21,7 @@ from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.change import changed_since, changing
 from serving.ledger.events import Outcome, join_parked, record
+from serving.ledger.holds import fill_holds
 from serving.ledger.tables import CRM_COLUMNS, DATA_QUESTIONS, EVENTS, HOLDS
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, holds, hours, kept, offer, offer_of, rows, table
 
@@ -187,6 +188,31 @@ def test_an_acceptance_after_the_lead_went_on_is_refused(stood: Ledger) -> None:
     assert results(stood, event("accepted", 3), at=hours(18)) == ["refused"]
     assert offer_of(stood, "F1")["answer"] == "expired"
     assert holds(stood) == {"L1": "F2"}
+
+
+def loaded(ledger: Ledger, *offers: dict[str, Any]) -> None:
+    """Offers as the data of a CRM may have them: several that are open for one lead."""
+    with changing(ledger, OFFERED) as change:
+        change.upsert("offers", rows("offers", *offers))
+        fill_holds(change, [made["lead_id"] for made in offers])
+
+
+@pytest.mark.parametrize("second", ["accepted", "opportunity"])
+def test_two_reps_are_not_given_one_lead_by_accepting_it_both(stood: Ledger, second: str) -> None:
+    loaded(stood, offer("F2", "L2", "R1"), offer("F3", "L2", "R2", hours(1)))
+    assert holds(stood)["L2"] == "F3"
+    late = event(second, 3, offer_id="F3") | ({"opportunity_id": "O1"} if second == "opportunity" else {})
+    first, refused = send(stood, late, event("accepted", 2, "first", "F2"))[::-1]
+    assert (first.result, refused.result, "by offer F2" in str(refused.message)) == ("applied", "refused", True)
+    assert (holds(stood)["L2"], offer_of(stood, "F3")["answer"], table(stood, "opportunities")) == ("F2", None, [])
+    assert results(stood, event("withdrawn", 4, offer_id="F2")) + results(stood, late) == ["applied", "applied"]
+    assert (holds(stood)["L2"], kept(stood).keys()) == ("F3", {"first", "withdrawn-4", late["event_id"]})
+
+
+def test_whoever_gives_a_lead_back_leaves_it_to_the_other_open_offer_of_it(stood: Ledger) -> None:
+    loaded(stood, offer("F2", "L2", "R1"), offer("F3", "L2", "R2", hours(1)))
+    assert results(stood, event("rejected", 2, offer_id="F3", reason="other")) == ["applied"]
+    assert holds(stood)["L2"] == "F2"
 
 
 def test_events_of_one_request_count_in_the_order_in_which_they_happened(stood: Ledger) -> None:
