@@ -58,6 +58,10 @@ EXPIRED: Final = Gauge(
     "callsheet_offers_expired", "Offers that expired without an answer, by whoever said so, since the ledger began.",
     multiprocess_mode="livemax",
 )  # fmt: skip
+UNPLACED: Final = Gauge(
+    "callsheet_leads_unplaced", "Open leads without a rep, by what they wait for: reps, data, person, plan.",
+    ("waits_for",), multiprocess_mode="livemax",
+)  # fmt: skip
 OFFERS: Final = Counter(
     "callsheet_offers_total",
     "Offers that this service made; those that the SLA sent on are /recommend_reps too.",
@@ -78,7 +82,7 @@ CHALLENGER_REFUSED: Final = Gauge(
 
 ALL: Final = (
     REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
-    LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, OFFERS, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
+    LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, UNPLACED, OFFERS, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from serving import metrics
 from serving.due import due
 from serving.ledger.change import seq_of
 from serving.ledger.events import expired
+from serving.ledger.unplaced import waiting
 
 if TYPE_CHECKING:
     from serving.edge import Edge
@@ -70,9 +71,12 @@ class Pulse:
                 metrics.LEDGER_LAG.set(max(0, seq_of(connection) - live.seq))
                 if time.monotonic() >= self._due_at:
                     self._due_at = time.monotonic() + DUE_SECONDS
-                    listed = due(connection, live.config, datetime.now(UTC))
+                    now = datetime.now(UTC)
+                    listed = due(connection, live.config, now)
                     metrics.EXPIRED.set(expired(connection))
                     metrics.OVERDUE.set(sum(one.breached and not one.expired for one in listed))
+                    for what, count in waiting(connection, now).items():
+                        metrics.UNPLACED.labels(what).set(count)
 
 
 def _age(cut: str | None) -> float:

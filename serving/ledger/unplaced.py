@@ -87,6 +87,13 @@ def lines(connection: Connection, at: datetime, limit: int | None) -> tuple[int,
     return int(count), [dict(row) | {"because": json.loads(row["because"])} for row in rows]
 
 
+def waiting(connection: Connection, at: datetime) -> dict[str, int]:
+    """How many open leads are unplaced, by what they wait for, each of the four told."""
+    rows = _open(at).order_by(None).subquery()
+    found = connection.execute(select(rows.c.waits_for, func.count()).group_by(rows.c.waits_for)).all()
+    return dict.fromkeys((REPS, DATA, PERSON, PLAN), 0) | {what: int(count) for what, count in found}
+
+
 def _open(at: datetime) -> Select[Any]:
     return (
         select(UNPLACED)

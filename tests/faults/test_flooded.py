@@ -109,7 +109,8 @@ def test_a_flood_is_turned_away_and_nobody_else_is(guarded: Guarded) -> None:
     """Ten times what can be answered. Shown to fail where callers do not take their turns in rotation."""
     leads = leads_of(guarded)
     workers, before = workers_of(guarded.served), guarded.resident()
-    rate = 10 * as_fast_as_it_goes(guarded, leads[0])
+    best = as_fast_as_it_goes(guarded, leads[0])
+    rate = 10 * best
     flooded, beside, probes = asyncio.run(flood(guarded, leads, rate))
     assert set(Counter(reply.status for reply in probes)) == {200}
     assert set(Counter(reply.status for reply in beside)) == {200}
@@ -123,9 +124,11 @@ def test_a_flood_is_turned_away_and_nobody_else_is(guarded: Guarded) -> None:
     with guarded.served.ledger.reading() as connection:
         assert said <= set(connection.execute(select(OFFERS.c.offer_id)).scalars())
         assert verify(connection) is None
-    assert as_fast_as_it_goes(guarded, leads[0]) > 0  # all 200, at once after it
+    again = as_fast_as_it_goes(guarded, leads[0])  # all 200, at once after it
+    assert again > best / 4
     assert workers_of(guarded.served) == workers
     after = guarded.resident()
     assert after < before + 200 * 1024 * 1024
     print(f"{len(flooded)} at {rate:.0f}/s: {dict(statuses)}; {len(beside)} beside and {len(probes)} probes: all 200;")
+    print(f"{best:.0f}/s at best before, {again:.0f}/s at once after it")
     print(f"{len(said)} offers said, 0 lost; resident {before >> 20} MB before, {after >> 20} MB after")

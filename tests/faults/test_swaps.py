@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 import pytest
@@ -57,6 +57,7 @@ class Swapping:
     crm: Crm
     models: dict[str, Product]
     done: int = 0
+    seconds: list[float] = field(default_factory=list)
 
     def swap(self) -> None:
         """The next one, until every worker answers by it."""
@@ -69,7 +70,9 @@ class Swapping:
             assert now is not None
             Releases(ledger).rollback(seen=now.revision, reason="for the test")
             ledger.close()
+        begun = time.monotonic()
         until(lambda: every_worker(self.service, "/model", None, lambda said: said["model_version"] == version), 120)
+        self.seconds.append(time.monotonic() - begun)
         self.done += 1
 
 
@@ -100,6 +103,8 @@ def test_no_question_fails_and_no_answer_mixes_models(standing: Served, crm: Crm
     assert set(late) == set(early)
     growth = max(late[pid] / early[pid] for pid in late)
     print(f"{SWAPS} swaps, {len(answers)} answers: 0 failed, 0 mixed; resident memory at most x {growth:.2f}")
+    told = sorted(swapping.seconds)
+    print(f"from the release to the answer of every worker: median {told[SWAPS // 2]:.1f} s, at most {told[-1]:.1f} s")
     assert growth < 1.1
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
+from serving.ledger.change import changing
+from serving.ledger.unplaced import PERSON, Unplaced, put
 from tests.serving.conftest import Crm, Service, running
 from tests.serving.ledger.small import give, holds, offer, table
 from tests.serving.live.standing import fill, release
@@ -22,12 +24,16 @@ CANARY = "zz-canary-7f3@example.test"
 
 @pytest.fixture(scope="module")
 def watched(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """With an offer F1 that is long overdue."""
+    """With an offer F1 that is long overdue, and a lead that waits for a person."""
     home = tmp_path_factory.mktemp("watched_ledger") / "home"
     ledger = Ledger.open(None, home)
     fill(ledger, crm)
     release(ledger, crm, home)
-    lead = next(row["lead_id"] for row in table(ledger, "leads") if row["lead_id"] not in holds(ledger))
+    lead, other = [
+        row["lead_id"] for row in table(ledger, "leads") if row["lead_id"] not in holds(ledger) and not row["closed_at"]
+    ][:2]
+    with changing(ledger) as change:
+        put(change, [Unplaced(other, {"already_offered": 3}, waits_for=PERSON)])
     give(ledger, offer("F1", lead, table(ledger, "reps")[0]["rep_id"], datetime.now(UTC) - timedelta(days=60)))
     ledger.close()
     with pytest.MonkeyPatch.context() as environment:
@@ -50,6 +56,9 @@ def test_what_no_request_tells_is_told(watched: Service) -> None:
         watched,
         lambda s: total(s, "callsheet_offers_overdue") >= 1 and total(s, "callsheet_ledger_lag_changes") == 0,
     )
+    assert {who["waits_for"]: n for who, n in samples["callsheet_leads_unplaced"]} == {
+        "reps": 0, "data": 0, "person": 1, "plan": 0,
+    }  # fmt: skip
     assert 0 < total(samples, "callsheet_ledger_stale_seconds") < 60
 
 
