@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from features.config import Config
 from features.errors import CallsheetError
@@ -99,12 +99,12 @@ def send_on(ledger: Ledger, config: Config, router: Router, now: datetime) -> Se
     return Sent(reoffered, unplaced)
 
 
-def waiting(ledger: Ledger, now: datetime) -> list[Waiting]:
+def waiting(connection: Connection, now: datetime, *, lead_id: str | None = None) -> list[Waiting]:
     """Free leads whose last offer was rejected or ran out here; what came with the data is history.
 
     That is an answer of the data's own, and the end of an offer that was not decided here and that nobody answered:
     it frees the lead, which then waits for a plan or a question, so that a ledger that was just filled offers nothing.
-    A lead that is closed, held or known to be unplaced does not wait.
+    A lead that is closed, held or known to be unplaced does not wait. lead_id: only whether this one does.
     """
     later = OFFERS.alias("later")
     every = OFFERS.alias("every")
@@ -127,8 +127,9 @@ def waiting(ledger: Ledger, now: datetime) -> list[Waiting]:
         )
         .order_by(OFFERS.c.answered_at, OFFERS.c.lead_id)
     )
-    with ledger.reading() as connection:
-        rows = connection.execute(wanted).all()
+    if lead_id is not None:
+        wanted = wanted.where(OFFERS.c.lead_id == lead_id)
+    rows = connection.execute(wanted).all()
     return [Waiting(row.lead_id, row.offers, row.reject_reason or row.answer) for row in rows]
 
 
@@ -151,8 +152,8 @@ def stopped_by(lead: Waiting, said: Mapping[str, int], attempts: int) -> Unplace
 
 
 def _judged(ledger: Ledger, config: Config, now: datetime) -> Iterator[tuple[Waiting, Unplaced | None]]:
-    those = waiting(ledger, now)
     with ledger.reading() as connection:
+        those = waiting(connection, now)
         said = asked_of(connection, [lead.lead_id for lead in those]) if those else {}
     for lead in those:
         yield lead, stopped_by(lead, said.get(lead.lead_id, {}), config.reoffers.attempts)

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 from features.config import Config
 from serving.due import deadlines, said
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.holds import decided_here
 from serving.ledger.tables import HOLDS
-from serving.ledger.unplaced import REPS, closed, listed
+from serving.ledger.unplaced import PLAN, REPS, closed, listed
+from serving.onward import waiting
 
 _LEADS = CRM["leads"]
 
@@ -40,6 +40,5 @@ def whereabouts(connection: Connection, config: Config, lead_id: str, now: datet
         told = {"because": dict(one.because), "waits_for": one.waits_for}
         until = {"until": said(one.until)} if one.until is not None else {}
         return here | told | until | {"state": "held" if until else "unplaced"}
-    here_once = select(OFFERS.c.offer_id).where(OFFERS.c.lead_id == lead_id, decided_here())
-    offered = connection.execute(here_once.limit(1)).first()
-    return here | ({"waits_for": REPS} if offered is not None else {})
+    # It is offered on within a minute, or nothing but a plan takes it up unless somebody asks for a rep.
+    return here | {"waits_for": REPS if waiting(connection, now, lead_id=lead_id) else PLAN}

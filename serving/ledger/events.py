@@ -25,6 +25,7 @@ from serving.ledger.offers import Desk, week_of
 from serving.ledger.questions import ask
 from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.types import write_instant
+from serving.ledger.unplaced import taken_back
 from serving.ledger.vouched import hash_of
 from serving.wire.record import OWN
 
@@ -268,6 +269,7 @@ class Docket:
                 self._hold(offer)
         elif state.answer is not None:
             self._free(offer, state.answer)
+            taken_back(self.change, offer["lead_id"], state.answer, offer["answer"])
 
     def _hold(self, offer: Mapping[str, Any]) -> None:
         """Let an offer hold its lead, which an open one may have held until now."""

@@ -19,6 +19,8 @@ from serving.ledger.tables import HOLDS, UNPLACED
 REPS, DATA, PERSON, PLAN = "reps", "data", "person", "plan"
 #: Rules that say that the lead needs no other rep, not that there is none.
 SETTLED: Final = frozenset(("lead_taken", "lead_closed"))
+#: Why a lead is unplaced that somebody took back: a person meant it, so a person or a system asks again.
+TAKEN_BACK: Final = {"withdrawn": 1}
 
 _LEADS = CRM["leads"]
 
@@ -62,6 +64,15 @@ def put(change: Change, those: Iterable[Unplaced]) -> list[str]:
         row = dialect.insert(UNPLACED).values(lead_id=one.lead_id, since=change.at, **told)
         connection.execute(row.on_conflict_do_update(index_elements=["lead_id"], set_=told))
     return fresh
+
+
+def taken_back(change: Change, lead_id: str, answer: str | None, before: str | None) -> None:
+    """List a lead whose offer is withdrawn now, and no more one whose offer turns out to have ended before that."""
+    if answer == "withdrawn" != before:
+        put(change, [Unplaced(lead_id, TAKEN_BACK, waits_for=PERSON)])
+    elif before == "withdrawn" != answer:
+        so = UNPLACED.c.lead_id == lead_id, UNPLACED.c.because == json.dumps(TAKEN_BACK)
+        change.connection.execute(delete(UNPLACED).where(*so))
 
 
 def drop(change: Change, leads: Collection[str]) -> None:

@@ -40,8 +40,8 @@ class Unplaced(Answer):
 
     because    how many reps each rule refused, capacity_full among them; or the reason why it was set aside
     until      when the first of these refusals ends by itself; null: none does
-    waits_for  plan: the next one; data: an open question about it; person: it was offered as often as may be, or a
-               rep knows that it is dead
+    waits_for  plan: the next one; data: an open question about it; person: it was offered as often as may be, its
+               offer was taken back, or a rep knows that it is dead
     """
 
     lead_id: str

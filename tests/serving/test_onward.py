@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from typer.testing import CliRunner
 
 import callsheet
 from features.errors import UsageError
-from serving.actor import CLI
+from serving.actor import CLI, LOCAL
 from serving.due import questions, unplaced
 from serving.ledger import Ledger, audit
 from serving.ledger.change import changing
+from serving.ledger.events import record
 from serving.ledger.ingest import ingest
 from serving.ledger.offers import Desk
 from serving.ledger.questions import QuestionSettled
@@ -46,6 +48,12 @@ def where(ledger: Ledger, lead_id: str) -> Any:
         return whereabouts(connection, CONFIG, lead_id, hours(3))
 
 
+def tell(ledger: Ledger, kind: str, at: datetime, **more: str) -> None:
+    told = {"event_id": kind, "offer_id": "F1", "kind": kind, "at": at} | more
+    with changing(ledger, hours(2)) as change:
+        assert record(change, CONFIG, [told], LOCAL)[0].result == "applied"
+
+
 @pytest.mark.parametrize(
     ("reason", "goes_on", "waits", "question"),
     [
@@ -69,6 +77,31 @@ def test_what_the_reason_of_a_no_does(
     here = where(stood, "L1")
     assert (here["state"], here["waits_for"]) == (("held", None) if goes_on else ("unplaced", (waits or ("", ""))[1]))
     assert (here["because"], here["rep_id"]) == (waits[0] if waits else {}, "R2" if goes_on else None)
+
+
+def test_a_lead_that_was_taken_back_does_not_silently_go_nowhere(stood: Ledger) -> None:
+    tell(stood, "withdrawn", hours(1))
+    here = where(stood, "L1")
+    assert (queue(stood), run(stood, hours(2)).reoffered) == ({"L1": ({"withdrawn": 1}, "person")}, {})
+    assert (here["state"], here["because"], here["waits_for"]) == ("unplaced", {"withdrawn": 1}, "person")
+    assert Ranking(stood, hours(2)).offer("L1", "somebody asks").offer_id
+    assert (queue(stood), reps_of(stood, "L1")) == ({}, ["R1", "R2"])
+
+
+def test_a_no_that_was_told_after_the_lead_was_taken_back_sends_it_on(stood: Ledger) -> None:
+    tell(stood, "withdrawn", hours(2))
+    tell(stood, "rejected", hours(1), reason="other")
+    assert (queue(stood), where(stood, "L1")["waits_for"]) == ({}, "reps")
+    run(stood, hours(3))
+    assert reps_of(stood, "L1") == ["R1", "R2"]
+
+
+def test_nobody_is_told_to_wait_for_reps_of_a_lead_that_nothing_but_a_plan_takes_up(stood: Ledger) -> None:
+    old = offer("F2", "L2", "R2", hours(-300), answer="rejected", answered_at=hours(-290), decision_id=None)
+    give(stood, old)
+    run(stood, hours(2))
+    for lead_id in ("L2", "L3"):  # its no came with the data; nobody asked
+        assert (where(stood, lead_id)["state"], where(stood, lead_id)["waits_for"]) == ("open", "plan")
 
 
 def test_when_two_reps_say_the_same_of_a_lead_its_data_is_asked_before_a_third(stood: Ledger) -> None:

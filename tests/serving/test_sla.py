@@ -124,7 +124,8 @@ def test_what_was_withdrawn_or_closed_or_is_history_is_not_offered_again(stood: 
         lead = next(row for row in table(stood, "leads") if row["lead_id"] == "L1")
         change.upsert("leads", [lead | {"closed_at": hours(1), "status": "closed"}])
     reject(stood, "F1", hours(2))
-    assert waiting(stood, hours(3)) == []
+    with stood.reading() as connection:
+        assert waiting(connection, hours(3)) == []
 
 
 def test_an_offer_that_came_with_the_data_and_ran_out_frees_its_lead_and_is_not_offered_on(stood: Ledger) -> None:
@@ -200,7 +201,8 @@ def test_a_ranking_that_breaks_leaves_the_lead_waiting_and_the_others_are_served
             return super().offer(lead_id, reason)
 
     assert set(apply(stood, CONFIG, Breaks(stood, hours(3)), hours(3)).reoffered) == {"L2"}
-    assert [lead.lead_id for lead in waiting(stood, hours(3))] == ["L1"]
+    with stood.reading() as connection:
+        assert [lead.lead_id for lead in waiting(connection, hours(3))] == ["L1"]
     assert set(run(stood, hours(4)).reoffered) == {"L1"}
 
 
