@@ -301,7 +301,7 @@ def test_a_challenger_needs_no_gate_is_listed_and_its_trial_ends_by_hand_or_with
         connection.execute(insert(SHADOWS).values(**failed, error="it could not answer"))
     asked = promote(home, ledger, crm.config)
     (seen,) = [check for check in asked.verdict.checks if check.name == "held_in_shadow"]
-    assert (seen.passed, "failed at 1 of 1 decisions" in seen.text) == (False, True)
+    assert (seen.passed, "failed at 1 of 1 decision" in seen.text) == (False, True)
     ended = Challengers(ledger).current()
     assert ended is not None
     assert (ended.model, ended.reason) == (None, "model 1 was promoted")
