@@ -27,18 +27,18 @@ from serving.ledger.crm import CRM
 from serving.ledger.idempotency import Once
 from serving.ledger.load import load
 from serving.ledger.tables import ERASURES
-from serving.live import ledger_book
-from serving.live.follow import utc_now
-from serving.recommend import Recommender
-from serving.start import recommender
+from serving.live import Live
+from serving.uptodate import UpToDate
 from training.sample import write_sample
 
 ROUNDS = 150
 WARM = 10
+#: Rounds after which the worker has followed its own commits.
+FOLLOWED = 10
 BARE, UNWRITTEN, COMMITTED = "a bare commit", "an answer that is not written", "a committed offer"
 
 
-def ledger_of(folder: Path) -> tuple[Ledger, Recommender]:
+def followed(folder: Path) -> Live:
     """A ledger with a sample in it, and what answers from it: by rule, for a model costs the same on both sides."""
     write_sample(folder / "crm", accounts=300, reps=40, offers=1500, seed=0, end=date.today())
     config = load_config(folder / "crm" / "callsheet.yaml")
@@ -46,10 +46,7 @@ def ledger_of(folder: Path) -> tuple[Ledger, Recommender]:
     load(ledger, read_snapshot(str(folder / "crm"), config=config), config=config)
     with ledger.writing() as connection:  # room for all, or some answers would have to be made twice
         connection.execute(update(CRM["reps"]).values(weekly_capacity=1000.0))
-    ready = recommender(ledger_book(ledger, config), config, folder)
-    ready.clock = utc_now
-    ready.warm()
-    return ledger, ready
+    return Live(ledger, config, folder)
 
 
 def main() -> None:
@@ -59,8 +56,9 @@ def main() -> None:
     asked.add_argument("--rounds", type=int, default=ROUNDS)
     options = asked.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        ledger, ready = ledger_of(Path(name))
-        decider = Decider(ledger, ready.config, lambda: ready)
+        live = followed(Path(name))
+        ledger, ready = live.ledger, live.recommender
+        decider = Decider(ledger, live.config, lambda: live.recommender, uptodate=UpToDate(live))
         leads = [str(ready.book.lead_ids[code]) for code in ready.open_leads]
         free = [lead for lead in leads if len(ready.rank_reps(lead).best)][: options.rounds + WARM]
 
@@ -69,7 +67,7 @@ def main() -> None:
                 connection.execute(insert(ERASURES).values(contact_hash=uuid4().hex, at=decider.clock()))
 
         def unwritten(lead_id: str) -> None:
-            ready.reps_for_lead(lead_id, 3)
+            live.recommender.reps_for_lead(lead_id, 3)
 
         def committed(lead_id: str) -> None:
             decider.reps(lead_id, None, 3, actor=LOCAL, once=Once.of(LOCAL.name, "bench", uuid4().hex, {}))
@@ -78,6 +76,8 @@ def main() -> None:
         wall: dict[str, list[float]] = {what: [] for what, _ in calls}
         busy: dict[str, list[float]] = {what: [] for what, _ in calls}
         for number, lead_id in enumerate(free):
+            if not number % FOLLOWED:
+                live.catch_up()
             unwritten(lead_id)  # what is remembered of the lead's account is remembered for both
             for turn in range(len(calls)):
                 what, call = calls[(number + turn) % len(calls)]

@@ -38,21 +38,12 @@ from serving.policy import Mixed, held_out, mixed, name_of
 from serving.ranking import Ranking
 from serving.recommend import Answer, Recommender
 from serving.shadow import Seen, Shadow
+from serving.uptodate import Busy, Moved, UpToDate
 
 log = logging.getLogger(__name__)
 
 #: How often an answer is made anew because others were quicker; each time at least one candidate fewer is left.
 TRIES: Final = 20
-
-
-class Busy(CallsheetError):
-    """Others took what was about to be offered, again and again."""
-
-    code = "busy"
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__("Others are taking the same leads and reps at once; nothing was offered. Ask again.")
 
 
 class _Overtaken(Exception):
@@ -129,11 +120,12 @@ Settle = Callable[[Desk, Asked, Ranking], Sequence[str]]
 class Decider:
     """Answers on a ledger: every answer is a decision that is written down.
 
-    now       the recommender of this moment, asked once for each answer; what it does not know yet of offers, leads
-              and reps is checked in the transaction
+    now       the recommender of this moment, asked once for each answer; what it does not know yet of offers and of
+              reps' time is checked in the transaction
     clock     the instant of what is written
     patience  how long an answer that commits nothing waits to be written down, before it goes out as advice
     shadow    looks on at what is committed; None: nobody does
+    uptodate  holds commits to the CRM as it is; by default what the filters read is taken never to change
     """
 
     ledger: Ledger
@@ -142,6 +134,7 @@ class Decider:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     patience: Patience = field(default_factory=Patience)
     shadow: Shadow | None = None
+    uptodate: UpToDate = field(default_factory=UpToDate)
 
     # -- the questions ----------------------------------------------------------------------------------------------
 
@@ -254,6 +247,8 @@ class Decider:
         self, route: str, rank: Rank, settle: Settle, k: int, actor: Actor, reasons: bool, once: Once
     ) -> Decided:  # fmt: skip
         lost: dict[str, str] = {}
+        moves = 0
+        self.uptodate.trust()
         for _ in range(TRIES):
             deadline.check()
             asked = rank(self.now())
@@ -265,6 +260,7 @@ class Decider:
             draft = Draft.of(decided.ranking, answer, made, decided.ranking.best_ids[:most])
             try:
                 with changing(self.ledger, self.clock()) as change:
+                    quiet = self.uptodate.check(change, asked.recommender, asked.about)
                     _store(change, asked.rows)
                     desk = Desk(change, self.config.timezone or "UTC")
                     chosen = settle(desk, asked, decided.ranking)
@@ -275,11 +271,16 @@ class Decider:
                     keep(change, once, 200, draft.text)
                     told = _told(route, asked, draft.said)
                     record(change, actor.name, "offer" if told["offers"] else "no_offer", decision_id, told)
+                if quiet and not asked.rows:
+                    self.uptodate.passed(change, asked.recommender)
                 self._seen(asked, lost, draft.said)
                 metrics.decided(draft.said, f"/{route}", self._policies(asked, decided, draft.said))
                 return Decided(draft.said)
             except _Overtaken as overtaken:
                 lost |= overtaken.lost
+            except Moved:
+                moves += 1
+                self.uptodate.again(moves)
         raise Busy
 
     def _policies(self, asked: Asked, decided: Mixed, said: Answer) -> list[str]:

@@ -22,6 +22,7 @@ from serving.live import Live
 from serving.recommend import Recommender
 from serving.settings import Settings
 from serving.shadow import Shadow
+from serving.uptodate import UpToDate
 
 
 def recommender(book: Book, config: Config, home: Path, db: str | None = None) -> Recommender:
@@ -55,7 +56,7 @@ def decider(live: Live) -> Decider:
     """What decides from what is known of the ledger at each moment, and who looks on; by what is written down."""
     note(live.ledger, live.config, "callsheet")
     shadow = Shadow(live.ledger, live.config.policy).start() if live.config.policy.shadow else None
-    return Decider(live.ledger, live.config, lambda: live.recommender, shadow=shadow)
+    return Decider(live.ledger, live.config, lambda: live.recommender, shadow=shadow, uptodate=UpToDate(live))
 
 
 def shelf(live: Live) -> Load:

@@ -44,6 +44,13 @@ class Prepared:
         (row,) = cursor.fetchall()
         return compiled.read(row, cursor.description)
 
+    def all(self, connection: Connection, values: Values) -> list[Any]:
+        """The rows that it gives, their values named as its columns are."""
+        compiled = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        cursor.execute(compiled.text, compiled.bound(values))
+        return [compiled.read(row, cursor.description) for row in cursor.fetchall()]
+
     def _for(self, dialect: Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:

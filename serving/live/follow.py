@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from features.book import Book
 from features.config import Config
 from features.errors import CallsheetError
+from serving import deadline
 from serving.cache import ModelCache
 from serving.instants import micros
 from serving.ladder import Standing, climb
@@ -101,9 +102,9 @@ class Live:
     def catch_up(self) -> Recommender:
         """Know all that is committed at this instant, and answer from it: so that a caller meets its own write.
 
-        What has to be made anew is made by whoever asks for it first. Raises LedgerError, TableError.
+        What has to be made anew is made by whoever asks for it first. Raises LedgerError, TableError, DeadlinePassed.
         """
-        with self._renewing:
+        with deadline.held(self._renewing):
             self._renew(lambda fresh: None)
             return self._recommender
 
