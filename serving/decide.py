@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -238,7 +239,8 @@ class Decider:
         try:
             return self._committed(route, rank, settle, k, actor, reasons, once)
         except CallsheetError:
-            with self.ledger.reading() as connection:
+            # A ledger that cannot be read now either does not know better what became of the commit.
+            with suppress(LedgerError), self.ledger.reading() as connection:
                 if before := replayed(connection, once):
                     return before
             raise

@@ -341,7 +341,8 @@ class EdgedService(Service):  # type: ignore[misc]
         settings = Settings.of()
         oidc = load_config(settings.config).oidc
         tokens = Tokens(oidc) if oidc else None
-        credentials = Keys(Ledger.open(settings.db, settings.home), guarded=guarded(), tokens=tokens)
+        ledger = Ledger.open(settings.db, settings.home, limit=SECONDS)
+        credentials = Keys(ledger, guarded=guarded(), tokens=tokens)
         credentials.start()
         guard()
         edge = Edge(super().to_asgi(is_main=is_main), credentials, Quota(quota()))

@@ -12,6 +12,7 @@ from features.config import Config, load_config
 from features.snapshot import read_snapshot
 from models.product import Product
 from serving.cache import ModelCache
+from serving.deadline import SECONDS
 from serving.decide import Decider
 from serving.explain import Load
 from serving.ladder import climb
@@ -49,7 +50,7 @@ def start(settings: Settings) -> Recommender:
 def follow(settings: Settings) -> Live:
     """Load everything that answers from the ledger need, and follow it. Raises LedgerError, LedgerEmpty, TableError."""
     config = load_config(settings.config)
-    return Live(Ledger.open(settings.db, settings.home), config, settings.home).start()
+    return Live(Ledger.open(settings.db, settings.home, limit=SECONDS), config, settings.home).start()
 
 
 def decider(live: Live) -> Decider:

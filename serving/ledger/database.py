@@ -27,9 +27,11 @@ Done = TypeVar("Done")
 
 #: From this version on a WAL checkpoint can no longer lose to a concurrent reset (sqlite.org/wal.html).
 WAL_SAFE = (3, 51, 3)
-#: How long a writer waits for another, and anyone for a server that does not answer.
+#: How long a writer waits for another.
 BUSY_SECONDS = 10
+#: How long a PostgreSQL that is well takes to connect, and to answer what waits for nothing else, at most.
 CONNECT_SECONDS = 5
+ANSWER_SECONDS = 2.0
 #: Names the advisory lock under which PostgreSQL migrates; any constant will do.
 MIGRATION_LOCK = 0x63616C6C
 #: How PostgreSQL says that it chose a transaction to fail: one of a deadlock, or one that saw what has changed since.
@@ -50,6 +52,12 @@ class LedgerError(CallsheetError):
     exit_code = 3
     status = 503
     outside = "The ledger cannot be read or written just now; nothing was changed. Ask again in a moment."
+
+
+class Unanswered(LedgerError):
+    """The database was lost while it committed, so nobody knows whether it did."""
+
+    outside = "The ledger did not say whether this was written. Ask again in a moment, with the same Idempotency-Key."
 
 
 class Crossed(LedgerError):
@@ -77,11 +85,14 @@ class Ledger:
 
     url      any SQLAlchemy URL of SQLite or PostgreSQL
     journal  how SQLite survives a crash: wal, or delete (the rollback journal); None on PostgreSQL
+    limit    how long PostgreSQL may take to answer a statement where no caller waits with a deadline, in seconds; None:
+             as long as it takes, for there are jobs whose statements take minutes
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.journal: str | None = None
+        self.limit: float | None = None
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
@@ -96,25 +107,37 @@ class Ledger:
             raise UsageError(f"--db is no database URL that can be opened: {error}", field="--db") from None
 
     @classmethod
-    def open(cls, url: str | None, home: Path) -> Ledger:
+    def open(cls, url: str | None, home: Path, *, limit: float | None = None) -> Ledger:
         """The ledger at `url`, by default HOME/ledger.db, made or upgraded where need be. Raises LedgerError."""
         if url is None:
             home.mkdir(parents=True, exist_ok=True)
         ledger = cls(url or url_in(home))
         ledger.upgrade()
+        ledger.limit = limit
         return ledger
 
     def _postgresql(self, url: URL) -> Engine:
+        from serving.ledger.silence import KEEPALIVE, Silence  # without the driver there is SQLite
+
         engine = create_engine(
             url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            pool_timeout=CONNECT_SECONDS, connect_args={k: v for k, v in KEEPALIVE.items() if k not in url.query},
         )  # fmt: skip
+        silence = Silence()
+        event.listen(engine, "do_connect", lambda _, __, args, params: silence.connect(*args, **params))
+        event.listen(engine, "checkout", lambda connection, *_: connection.lent(None))
+        event.listen(engine, "checkin", lambda connection, _: connection and connection.given_back())
 
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _: object) -> None:
-            # Without it a writer would wait for another for ever; SQLite's busy_timeout says the same.
             connection.autocommit = True
+            # Without it a writer would wait for another for ever; SQLite's busy_timeout says the same.
             connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+            # As a default of the role or the database it would have commits said that a crash takes back.
+            connection.execute(
+                "SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'synchronous_commit'"
+                " AND setting = 'off'"
+            )
             connection.autocommit = False
 
         return engine
@@ -155,7 +178,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state throughout. Raises LedgerError."""
-        with self._reported(), self.engine.connect() as connection:
+        with self._reported(), self._lent() as connection:
             if self.journal is None:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
@@ -166,18 +189,40 @@ class Ledger:
         """A transaction that commits at the end of the block, or not at all when it raises.
 
         seconds   how long to wait for another writer at most, BUSY_SECONDS unless told, and never past the deadline
-        Raises    LedgerError; DeadlinePassed when the deadline is over before the commit begins: nothing is written
+        Raises    LedgerError; DeadlinePassed when the deadline is over before the commit begins: nothing is written;
+                  Unanswered
         """
         deadline.check()
         wait = min(BUSY_SECONDS if seconds is None else seconds, deadline.left())
         told = {} if wait == BUSY_SECONDS else {"seconds": wait}
-        with traces.step("transaction"), self._reported(), self.engine.connect() as connection:
+        commits = False
+        with traces.step("transaction"), self._reported(), self._lent(seconds) as connection:
             writer = connection.execution_options(writes=True, **told)
-            with writer.begin():
-                if told and self.journal is None:
-                    writer.exec_driver_sql(f"SET LOCAL lock_timeout = {_ms(wait)}")
-                yield writer
-                deadline.check()
+            try:
+                with writer.begin():
+                    if told and self.journal is None:
+                        writer.exec_driver_sql(f"SET LOCAL lock_timeout = {_ms(wait)}")
+                    yield writer
+                    deadline.check()
+                    commits = True
+            except DBAPIError as error:
+                if commits and error.connection_invalidated:
+                    raise Unanswered(f"The ledger's database was lost while it committed: {error.orig}") from error
+                raise
+
+    @contextmanager
+    def _lent(self, seconds: float | None = None) -> Iterator[Connection]:
+        """A connection of the pool, on which PostgreSQL has this long for each answer besides what it takes anyway.
+
+        Where nobody says how long, and no caller waits, it has the ledger's limit.
+        """
+        with self.engine.connect() as connection:
+            if self.journal is None:
+                waits = seconds is not None or not math.isinf(deadline.left())
+                limit = (BUSY_SECONDS if seconds is None else seconds) + ANSWER_SECONDS if waits else self.limit
+                driver: Any = connection.connection.dbapi_connection
+                driver.lent(limit)
+            yield connection
 
     def alone(self, connection: Connection, work: Callable[[], Done]) -> Done:
         """Do by one statement, first in `writing`, what writers wait for each other in, no longer than a writer waits.
