@@ -16,6 +16,7 @@ from features.errors import UsageError
 from features.snapshot import read_snapshot
 from serving.ledger import Ledger
 from serving.ledger.keys import listed
+from serving.ledger.status import FORGETS, forgets
 from serving.live.crm import Crm
 from serving.settings import AS_OF, DATA, DB, GUARDED, MAPPING, WORKERS, Settings, quota
 from serving.starting import Starts
@@ -72,6 +73,9 @@ def check(settings: Settings, host: str, port: int) -> None:
         read_snapshot(settings.data, config=config, mapping=settings.mapping, as_of=settings.as_of)
     with closing(Ledger.open(settings.db, settings.home)) as ledger:
         log.info("Ledger: %s", f"SQLite, journal {ledger.journal}" if ledger.journal else "PostgreSQL")
+        with ledger.reading() as connection:
+            if forgets(connection):
+                log.warning("%s", FORGETS)
         if settings.data is None:
             with ledger.reading() as connection:
                 Crm.read(connection)

@@ -136,6 +136,7 @@ def status(
     from serving import listing
     from serving.ledger import Ledger
     from serving.ledger.database import url_in
+    from serving.ledger.status import FORGETS
     from serving.ledger.status import status as look
 
     with closing(Ledger(db or url_in(home))) as ledger:
@@ -143,6 +144,8 @@ def status(
     facts = {name: value for name, value in asdict(seen).items() if name != "rows"}
     rows = [{"what": name, "value": value} for name, value in facts.items()]
     listing.show([*rows, *_rows_of(seen.rows)], ("what", "value"), format=format)
+    if seen.forgets:
+        say(FORGETS)
     if not seen.known:
         say("Its tables are of a newer version: install that again.")
     elif seen.revision != seen.newest:
