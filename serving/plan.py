@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
 
 from features.asof import NEVER
-from features.eligibility import RULES, passes
+from features.eligibility import RULES, passes, refusals
 from features.errors import InputError
 from models.assignment import drafted
 from serving import deadline, metrics, traces
@@ -31,6 +32,7 @@ from serving.ledger.unplaced import DATA, PERSON, PLAN, Unplaced, listed, put
 from serving.policy import first_turns
 from serving.reasons import facts_of
 from serving.recommend import Answer, Recommender
+from serving.uptodate import Moved
 
 #: Pairs that are judged at once: bounds the memory, and the time until the deadline is looked at again.
 CHUNK: Final = 10_000
@@ -256,9 +258,10 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
     """Plan a week, and write the decision down; with `once` every assignment becomes an offer, in one transaction.
 
     An assignment that does not hold any more when it is committed is listed as unplaced, with the rule.
-    Raises InputError for the week; LedgerError where a commit cannot be written
+    Raises InputError for the week; LedgerError where a commit cannot be written; Busy
     """
     if once is not None:
+        decider.uptodate.trust()
         with decider.ledger.reading() as connection:
             if before := replayed(connection, once):
                 return before
@@ -271,18 +274,39 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
         answer |= decider.noted(decision)
         metrics.decided(answer, "/plan")
         return Decided(answer)
-    with changing(decider.ledger, decider.clock()) as change:
-        if before := replayed(change.connection, once):
-            return before
-        answer = _committed(decider, change, found, answer, decision, actor)
-        keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
+    known, refused = found.recommender, dict[str, str]()
+    for moves in count(1):
+        try:
+            with changing(decider.ledger, decider.clock()) as change:
+                if before := replayed(change.connection, once):
+                    return before
+                decider.uptodate.check(change, known, ("week", week))
+                answer = _committed(decider, change, found, answer, decision, actor, refused)
+                keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
+                break
+        except Moved:
+            decider.uptodate.again(moves)
+            known = decider.now()
+            refused = _refused(known, answer["assignments"])
     lines, name = answer["assignments"], answer["policy"]
     metrics.decided(answer, "/plan", [decider.policy_of(found.recommender, one["lead_id"], name) for one in lines])
     return Decided(answer)
 
 
+def _refused(known: Recommender, assignments: Sequence[Answer]) -> dict[str, str]:
+    """Of each assigned lead that its rep may not have by what is known now: the rule. Who is gone, the desk finds."""
+    book = known.book
+    pairs = [(one["lead_id"], one["rep_id"]) for one in assignments]
+    there = [(lead, rep) for lead, rep in pairs if lead in book.lead_index and rep in book.rep_index]
+    lead = book.lead_index.codes([lead for lead, _ in there])
+    rep = book.rep_index.codes([rep for _, rep in there])
+    rules = refusals(book, known.config, lead, rep, np.full(len(lead), known.now, np.int64), profiling=False)
+    return {lead_id: RULES[rule - 1] for (lead_id, _), rule in zip(there, rules.tolist(), strict=True) if rule}
+
+
 def _committed(
-    decider: Decider, change: Change, found: Plan, answer: Answer, decision: Decision, actor: Actor
+    decider: Decider, change: Change, found: Plan, answer: Answer, decision: Decision, actor: Actor,
+    refused: Mapping[str, str],
 ) -> Answer:  # fmt: skip
     """Offer what still holds, and write the decision: in the transaction of `change`."""
     desk = Desk(change, decider.config.timezone or "UTC")
@@ -291,7 +315,7 @@ def _committed(
     for line in answer["assignments"]:
         deadline.check()
         lead_id, rep_id = line["lead_id"], line["rep_id"]
-        rule = desk.pair(lead_id, rep_id).rule
+        rule = desk.pair(lead_id, rep_id).rule or refused.get(lead_id)
         if rule is None:
             offer_id = desk.offer(
                 lead_id, rep_id, decision_id=decision.decision_id, propensity=None,

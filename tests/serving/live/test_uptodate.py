@@ -17,12 +17,14 @@ from serving.ledger import Ledger, LedgerError
 from serving.ledger.crm import OFFERS
 from serving.ledger.idempotency import Once
 from serving.live import Live
+from serving.plan import plan
 from serving.uptodate import MOVES, STALE, Busy, UpToDate
 from tests.serving.conftest import Crm
 from tests.serving.live.standing import write
 from tests.serving.live.test_follow import account_of, like, placed
 
 NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+WEEK = "{}-W{:02d}".format(*NOW.isocalendar())
 
 
 class Restless(Live):
@@ -88,6 +90,19 @@ def test_who_may_not_have_a_lead_any_more_does_not_get_it_in_the_moment_before_t
     assert answer["refused"][rule] >= 1
     sheet = decider.leads(rep_id, 50, actor=LOCAL, once=once("sheet")).answer
     assert lead_id not in {item["lead_id"] for item in sheet["items"]}
+
+
+def test_a_plan_that_was_ranked_before_a_rep_was_excluded_does_not_give_him_the_lead(
+    live: Live, decider: Decider
+) -> None:
+    dry = plan(decider, WEEK, actor=LOCAL).answer["assignments"]
+    lead_id, rep_id = dry[0]["lead_id"], dry[0]["rep_id"]
+    exclude(live, rep_id, lead_id)
+    answer = plan(decider, WEEK, actor=LOCAL, once=once()).answer
+    assert lead_id not in {one["lead_id"] for one in answer["assignments"] if one["rep_id"] == rep_id}
+    (nobody,) = (one for one in answer["unplaced"] if one["lead_id"] == lead_id)
+    assert (nobody["because"], nobody["waits_for"]) == ({"exclusion": 1}, "plan")
+    assert answer["assignments"]
 
 
 def test_offers_and_new_leads_of_others_do_not_make_an_answer_anew(live: Live, decider: Decider) -> None:
