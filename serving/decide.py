@@ -100,6 +100,10 @@ class Asked:
             return Mixed(ranking, name_of(ranking), np.eye(1, n)[0])
         return mixed(ranking, self.rules.without(lost), self.account, policy, draw)
 
+    def leads(self, ranking: Ranking, most: int) -> Sequence[str]:
+        """The leads that an answer may offer: the one that is asked about, or the first on the sheet."""
+        return [self.about[1]] if self.about[0] == "lead_id" else ranking.best_ids[:most]
+
     def until(self, ranking: Ranking) -> datetime | None:
         """When the first of the refusals ends by itself; None: none does."""
         now = np.full(len(ranking.refused), ranking.now, np.int64)
@@ -262,7 +266,7 @@ class Decider:
             draft = Draft.of(decided.ranking, answer, made, decided.ranking.best_ids[:most])
             try:
                 with changing(self.ledger, self.clock()) as change:
-                    quiet = self.uptodate.check(change, asked.recommender, asked.about)
+                    quiet = self.uptodate.check(change, asked.recommender, asked.leads(decided.ranking, most))
                     _store(change, asked.rows)
                     desk = Desk(change, self.config.timezone or "UTC")
                     chosen = settle(desk, asked, decided.ranking)

@@ -280,7 +280,7 @@ def plan(decider: Decider, week: str, *, actor: Actor, once: Once | None = None)
             with changing(decider.ledger, decider.clock()) as change:
                 if before := replayed(change.connection, once):
                     return before
-                decider.uptodate.check(change, known, ("week", week))
+                decider.uptodate.check(change, known, [one["lead_id"] for one in answer["assignments"]])
                 answer = _committed(decider, change, found, answer, decision, actor, refused)
                 keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -75,12 +75,12 @@ class UpToDate:
         if seconds > STALE:
             raise LedgerError(f"The ledger has not been followed for {seconds:.0f} s, so nothing is offered.")
 
-    def check(self, change: Change, recommender: Recommender, about: tuple[str, str]) -> bool:
+    def check(self, change: Change, recommender: Recommender, leads: Sequence[str]) -> bool:
         """Ask first in the transaction; where nobody else wrote since, nothing is read.
 
-        about     lead_id and its value; of any other question all leads count that the recommender knows
+        leads     those that may be offered
         Returns   whether none of these tables was written at all
-        Raises    Moved: others changed a rep, a preference, or the lead, its contact or its account
+        Raises    Moved: others changed a rep, a preference, or one of these leads, its contact or its account
         """
         if self.follower is None:
             return False
@@ -90,7 +90,7 @@ class UpToDate:
         if change.seq - 1 == upto:
             return True
         rows = _SINCE.all(change.connection, {"known": upto, "mine": change.seq})
-        if change.seq <= known or (rows and _bears(rows, _ids(recommender, about))):
+        if change.seq <= known or (rows and _bears(rows, _ids(recommender, leads))):
             raise Moved
         return not rows
 
@@ -113,16 +113,15 @@ class UpToDate:
             raise LedgerError(f"The ledger cannot be followed, so nothing is offered: {error}") from error
 
 
-def _ids(recommender: Recommender, about: tuple[str, str]) -> Mapping[str, Container[Any]]:
-    """The ids of what the filters read of the leads that are asked about, by table."""
+def _ids(recommender: Recommender, leads: Sequence[str]) -> Mapping[str, Container[Any]]:
+    """The ids of what the filters read of these leads, by table."""
     book = recommender.book
-    kind, lead_id = about
-    if kind != "lead_id":
-        return {"leads": book.lead_index, "contacts": book.contact_index, "accounts": book.account_index}
-    code = book.lead_index.code(lead_id, "lead_id")
-    contact = int(np.asarray(book.leads.contact)[code])
-    people = {str(book.contact_ids[contact])} if contact >= 0 else set()
-    return {"leads": {lead_id}, "contacts": people, "accounts": {recommender.account_of(lead_id)}}
+    codes = book.lead_index.codes([lead for lead in leads if lead in book.lead_index])
+    contact, account = book.leads.contact[codes], book.account_of(codes, np.full(len(codes), recommender.now, np.int64))
+    return {
+        "leads": set(leads), "contacts": set(book.contact_ids[contact[contact >= 0]].tolist()),
+        "accounts": set(book.account_ids[account[account >= 0]].tolist()),
+    }  # fmt: skip
 
 
 def _bears(rows: list[Any], ids: Mapping[str, Container[Any]]) -> bool:

@@ -88,8 +88,15 @@ def test_who_may_not_have_a_lead_any_more_does_not_get_it_in_the_moment_before_t
     assert answer["items"][0]["offer_id"]
     assert answer["items"][0]["rep_id"] != rep_id
     assert answer["refused"][rule] >= 1
-    sheet = decider.leads(rep_id, 50, actor=LOCAL, once=once("sheet")).answer
+
+
+def test_a_call_sheet_does_not_offer_what_its_rep_may_not_have_since_a_moment(live: Live, decider: Decider) -> None:
+    _, rep_id = placed(live.recommender)
+    (lead_id,) = live.recommender.rank_leads(rep_id).best_ids[:1]
+    exclude(live, rep_id, lead_id)
+    sheet = decider.leads(rep_id, 3, actor=LOCAL, once=once()).answer
     assert lead_id not in {item["lead_id"] for item in sheet["items"]}
+    assert sheet["refused"]["exclusion"] >= 1
 
 
 def test_a_plan_that_was_ranked_before_a_rep_was_excluded_does_not_give_him_the_lead(
