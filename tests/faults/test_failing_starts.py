@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -64,5 +65,6 @@ def test_workers_go_by_the_command_line_alone(monkeypatch: pytest.MonkeyPatch, t
     for name in (DATA, DB, MAPPING, AS_OF, "BENTOML_HOME"):
         monkeypatch.setenv(name, "left from a Bento")
     told = Settings(None, tmp_path / "callsheet.yaml", tmp_path / "home")
-    prepare(told, 1)
-    assert Settings.of(os.environ) == told
+    with patch.dict(os.environ):  # what it sets is not left to the tests that follow
+        prepare(told, 1)
+        assert Settings.of(os.environ) == told
