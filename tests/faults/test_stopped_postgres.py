@@ -79,6 +79,26 @@ def test_nothing_that_was_said_to_be_committed_is_lost_with_the_server(
     print(f"{rounds} stops of PostgreSQL, {sum(map(len, said.values()))} commits said: 0 lost, 0 torn")
 
 
+def goes_on_from_memory(said: dict[str, httpx.Response]) -> None:
+    """What needs the ledger is refused for now, and the rest is answered."""
+    for name in ("commit", "record", "ingest", "explain"):
+        assert (said[name].status_code, said[name].json()["error"]["code"]) == (503, "ledger_unavailable"), name
+        assert int(said[name].headers["retry-after"]) >= 1
+    assert {said[name].status_code for name in ("advice", "model", "ready")} == {200}
+    assert said["advice"].json()["advice_only"] is True
+    assert said["advice"].json()["items"]
+    assert said["score"].json()["error"]["code"] == "rep_unknown"
+
+
+def is_well_again(served: Served, again: dict[str, httpx.Response], workers: object) -> None:
+    """Everything is answered as before, by the same workers, and the audit is whole."""
+    assert {again[name].status_code for name in ("commit", "record", "ingest", "advice", "explain")} == {200}
+    assert again["advice"].json()["advice_only"] is False
+    with served.ledger.reading() as connection:
+        assert verify(connection) is None
+    assert workers_of(served) == workers
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("served", ["postgresql"], indirect=True)
 def test_a_service_without_its_database_advises_from_memory_until_it_is_back(served: Served, server: Any) -> None:
@@ -92,22 +112,10 @@ def test_a_service_without_its_database_advises_from_memory_until_it_is_back(ser
         said = asked_meanwhile(served, lead_id, decision_id, offer_id)
     finally:
         server.ensure_postgres_running()
-    for name in ("commit", "record", "ingest", "explain"):
-        assert (said[name].status_code, said[name].json()["error"]["code"]) == (503, "ledger_unavailable"), name
-        assert int(said[name].headers["retry-after"]) >= 1
-    assert {name: said[name].status_code for name in ("advice", "model", "ready")} == dict.fromkeys(
-        ("advice", "model", "ready"), 200
-    )
-    assert said["advice"].json()["advice_only"] is True
-    assert said["advice"].json()["items"]
-    assert said["score"].json()["error"]["code"] == "rep_unknown"
+    goes_on_from_memory(said)
     assert written(served.ledger) == before
     again = asked_meanwhile(served, lead_id, decision_id, offer_id)
-    assert {again[name].status_code for name in ("commit", "record", "ingest", "advice", "explain")} == {200}
-    assert again["advice"].json()["advice_only"] is False
-    with served.ledger.reading() as connection:
-        assert verify(connection) is None
-    assert workers_of(served) == workers
+    is_well_again(served, again, workers)
 
 
 # -- It hangs ----------------------------------------------------------------------------------------------------------
@@ -203,25 +211,14 @@ def test_a_service_whose_database_hangs_advises_from_memory_until_it_goes_on(ser
     with hung(server):
         for _ in range(3):
             said = asked_meanwhile(served, lead_id, decision_id, offer_id)
-            for name in ("commit", "record", "ingest", "explain"):
-                answer = said[name]
-                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ledger_unavailable"), name
-                assert int(answer.headers["retry-after"]) >= 1
-            assert {said[name].status_code for name in ("advice", "model", "ready")} == {200}
-            assert said["advice"].json()["advice_only"] is True
-            assert said["advice"].json()["items"]
-            assert said["score"].json()["error"]["code"] == "rep_unknown"
+            goes_on_from_memory(said)
             print({name: round(answer.elapsed.total_seconds(), 2) for name, answer in said.items()})
         told = stale(served)
         until(lambda: stale(served) > told + 3)
     until(lambda: stale(served) < 3)
     assert written(served.ledger) == before
     again = asked_meanwhile(served, lead_id, decision_id, offer_id)
-    assert {again[name].status_code for name in ("commit", "record", "ingest", "advice", "explain")} == {200}
-    assert again["advice"].json()["advice_only"] is False
-    with served.ledger.reading() as connection:
-        assert verify(connection) is None
-    assert workers_of(served) == workers
+    is_well_again(served, again, workers)
 
 
 def stale(served: Served) -> float:

@@ -14,7 +14,7 @@ from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import row_of
-from serving.ledger.tables import DECISIONS, EVENTS, HOLDS
+from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, DECISIONS, EVENTS, HOLDS
 
 #: A Monday, 9:00.
 OFFERED = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -73,6 +73,15 @@ def give(ledger: Ledger, *offers: Mapping[str, Any]) -> None:
             if made.get("answer") in (None, "accepted"):
                 held = {name: made[name] for name in ("lead_id", "offer_id", "rep_id")}
                 change.connection.execute(insert(HOLDS).values(**held))
+
+
+def last_audited(ledger: Ledger) -> tuple[Any, str]:
+    """The newest row of the audit, and what it tells, as JSON."""
+    with ledger.reading() as connection:
+        row = connection.execute(select(AUDIT).order_by(AUDIT.c.number.desc())).first()
+        assert row is not None
+        told = select(AUDIT_PAYLOADS.c.body).where(AUDIT_PAYLOADS.c.number == row.number)
+        return row, str(connection.execute(told).scalar_one())
 
 
 def table(ledger: Ledger, name: str) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from serving.ledger.taken import NotNoted
 from tests.features.crm_files import read
 from tests.features.small_crm import MARKET
 from tests.serving.conftest import Crm
+from tests.serving.ledger.small import last_audited
 from tests.serving.ledger.test_load import decide
 
 # A restore, as an upgrade, is the owner's.
@@ -147,12 +148,7 @@ def test_that_a_backup_was_taken_is_written_down_unless_an_emergency_lets_it_be(
 ) -> None:
     done = backup(filled, tmp_path / "first.db")
     written = hashlib.sha256((tmp_path / "first.db").read_bytes()).hexdigest()
-    with filled.reading() as connection:
-        row = connection.execute(select(AUDIT).order_by(AUDIT.c.number.desc())).first()
-        assert row is not None
-        body = connection.execute(
-            select(AUDIT_PAYLOADS.c.body).where(AUDIT_PAYLOADS.c.number == row.number)
-        ).scalar_one()
+    row, body = last_audited(filled)
     assert (row.actor, row.action, row.subject) == (CLI.name, "backup", f"change {done.seq + 1}")
     assert json.loads(body) == {"file": "first.db", "sha256": written, "seq": done.seq, "rows": done.rows}
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)

@@ -19,11 +19,12 @@ from serving.ledger.change import changing
 from serving.ledger.crm import CRM
 from serving.ledger.export import export
 from serving.ledger.load import load
-from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, CRM_COLUMNS, DECISIONS
+from serving.ledger.tables import CRM_COLUMNS, DECISIONS
 from serving.ledger.taken import NotNoted
 from tests.features.crm_files import read
 from tests.features.test_snapshot import accounts_and_reps, whole
 from tests.serving.conftest import Crm
+from tests.serving.ledger.small import last_audited
 from tests.serving.ledger.test_load import decide
 
 
@@ -81,12 +82,7 @@ def test_that_an_export_was_taken_is_written_down_or_it_is_not_taken(
 ) -> None:
     load(ledger, read(tmp_path / "crm"))
     rows = export(ledger, tmp_path / "out")
-    with ledger.reading() as connection:
-        row = connection.execute(select(AUDIT).order_by(AUDIT.c.number.desc())).first()
-        assert row is not None
-        body = connection.execute(
-            select(AUDIT_PAYLOADS.c.body).where(AUDIT_PAYLOADS.c.number == row.number)
-        ).scalar_one()
+    row, body = last_audited(ledger)
     told = {"folder": "out", "format": "csv", "rows": rows, "fingerprint": read_snapshot(ledger.url).fingerprint}
     assert (row.actor, row.action, json.loads(body)) == (CLI.name, "export", told)
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
