@@ -44,6 +44,7 @@ REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Passed:
     """What the edge hands on with a request: who asks, the checked body; and what it is told of the answer.
 
+    ask       None: the route takes no body, or the request is over
     shaped    the answer has its final shape, a refusal too
     turn      its place among what this worker computes at once
     deadline  when the answer must be there; left: the caller went before it was
@@ -127,6 +128,8 @@ class Edge:
                 await out.finish()
             finally:
                 _tell(out, scope["method"], time.perf_counter() - began)
+                # BentoML's deadline is a timer that nobody stops: it keeps this request's context until it fires.
+                passed.ask = None
 
     async def _guarded(self, scope: Scope, receive: Receive, out: _Shaped) -> None:
         """Have the request answered; what is raised meanwhile becomes the answer."""

@@ -25,7 +25,7 @@ from serving.card import card_of
 from serving.connections import guard
 from serving.credentials import Keys
 from serving.crowd import Quota
-from serving.deadline import SECONDS
+from serving.deadline import SECONDS, DeadlinePassed
 from serving.decided import Decided
 from serving.doors import Doors
 from serving.due import lines
@@ -110,12 +110,16 @@ def _answered(answer: Callable[[], Answer]) -> Response:
 
 
 def _once(route: str, commit: bool = True) -> Once | None:
-    """The one write that is asked for, by the caller's key; None: nothing is written. Raises KeyRefused."""
+    """The one write that is asked for, by the caller's key; None: nothing is written.
+
+    Raises KeyRefused; DeadlinePassed where the request is over already
+    """
     passed = PASSED.get()
     if not commit:
         return None
-    body = passed.ask.model_dump(mode="json") if passed.ask is not None else {}
-    return Once.of(passed.actor.name, route, passed.idempotency_key, body)
+    if passed.ask is None:
+        raise DeadlinePassed
+    return Once.of(passed.actor.name, route, passed.idempotency_key, passed.ask.model_dump(mode="json"))
 
 
 def _said(decided: Decided) -> Answer:

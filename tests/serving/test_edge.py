@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import socket
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -308,6 +311,25 @@ def test_a_body_is_read_once_and_handed_on_as_a_checked_question() -> None:
 
     ask(app, "/recommend_leads", b'{"rep_id": "R1", "k": 3}')
     assert (seen[0].rep_id, seen[0].k, seen[0].commit) == ("R1", 3, False)
+
+
+def test_a_question_that_is_answered_is_let_go() -> None:
+    """BentoML's deadline keeps the context of every request until it fires: half a minute of questions, of any size."""
+    asked: list[weakref.ref[Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(weakref.ref(scope["callsheet"].ask))
+        await answers(200)(scope, receive, send)
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(Edge(TimeoutMiddleware(app, 3600)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=JSON) as client:
+            for _ in range(3):
+                assert (await client.post("/recommend_leads", content=b'{"rep_id": "R1"}')).status_code == 200
+        gc.collect()
+        assert [one() for one in asked] == [None] * 3
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("key", [b"", b"a b", b"\xe9", b"x" * 256])
