@@ -13,6 +13,8 @@ from pathlib import Path
 from features.errors import ModelError
 from models import store
 from models.product import Product
+from serving.computing import computing
+from serving.crashes import Crashes
 
 #: What loading a model may cost; a file that is whole and yet drives the loader mad is stopped here.
 PROBE_SECONDS = 60
@@ -28,7 +30,7 @@ class ModelCache:
     """HOME/models/<content hash>/: what serves is read from here, and nowhere else."""
 
     def __init__(self, home: Path) -> None:
-        self.root = home.resolve() / "models"
+        self.root, self.crashes = home.resolve() / "models", Crashes(home)
 
     def folder(self, content_hash: str) -> Path:
         """Where a model lies, or would lie. Raises ModelError for what is no content hash."""
@@ -70,11 +72,16 @@ class ModelCache:
             shutil.rmtree(made, ignore_errors=True)
 
     def load(self, content_hash: str) -> Product:
-        """The model, once its bytes are verified and another process has survived loading it. Raises ModelError."""
+        """The model, once its bytes are verified and another process has survived loading it.
+
+        Raises ModelError, also where workers crash by it
+        """
         folder = self.folder(content_hash)
+        self.crashes.check(content_hash)
         store.read(folder, expected=content_hash)
         probe(folder, content_hash)
-        return Product.load(folder, expected=content_hash)
+        with computing(content_hash):
+            return Product.load(folder, expected=content_hash)
 
 
 def probe(folder: Path, content_hash: str, *, seconds: float = PROBE_SECONDS, memory: int = PROBE_MEMORY) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from features.errors import CallsheetError
 from features.matrix import Matrix
 from models.product import Product
+from serving.computing import computing
 from serving.instants import iso, micros
 from serving.ledger.decisions import Told
 from serving.reasons import by_rule
@@ -89,7 +90,8 @@ def replayed(
     blank, then = np.full(len(scored), "", object), np.full(len(scored), micros(row["as_of"]), np.int64)
     matrix = Matrix(values, tuple(detail["columns"]), blank, blank, then, product.vocabulary)
     written = np.array([detail["score"][place[one]] for one in scored])
-    same = bool(np.array_equal(product.predict(matrix).score, written))
+    with computing(product.content_hash):
+        same = bool(np.array_equal(product.predict(matrix).score, written))
     by_model = told_by(product, matrix, [facts.get(one, {}) for one in scored])
     return {"model": "here", "agrees": same, "because": None}, reasons | dict(zip(scored, by_model, strict=True))
 

@@ -15,6 +15,7 @@ from features.config import Config
 from features.matrix import Matrix
 from models.product import Product
 from models.reasons import explain, sentence
+from serving.computing import computing
 from serving.ranking import Order
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ def reasons_of(
 def told(product: Product, matrix: Matrix, facts: Sequence[Facts]) -> list[list[Answer]]:
     """The model's reasons of each pair; none of any where it cannot be explained: the order stands without them."""
     try:
-        explained = explain(product, matrix, facts)
+        with computing(product.content_hash):
+            explained = explain(product, matrix, facts)
     except Exception:
         log.exception("The model could not be explained")
         return [[] for _ in facts]

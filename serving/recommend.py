@@ -21,6 +21,7 @@ from models.product import Product
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
 from serving import deadline, traces
+from serving.computing import computing
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
@@ -366,7 +367,7 @@ class Recommender:
         return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product, side)
 
     def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
-        with traces.step("model"):
+        with traces.step("model"), computing(product.content_hash):
             said = product.predict(matrix)
         worth = self.config.value
         amount = self.book.mean_amount(self.book.leads.solution[lead], t) if worth.amount else np.zeros(len(lead))

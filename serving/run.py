@@ -49,7 +49,7 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000, work
     callsheet.working_dir = str(ROOT)  # where workers import from, wherever we were started
     callsheet.inject_config()
     log.info("Starting %s on http://%s:%d", counted(workers, "worker"), host, port)
-    with Starts():
+    with Starts(settings.home):
         serve_http(callsheet, host=host, port=port, timeout_graceful_shutdown=DRAIN_SECONDS)
 
 

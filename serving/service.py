@@ -341,6 +341,7 @@ class EdgedService(Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The application that a worker runs."""
         logs.configure()
+        starting.watched()
         traces.start()
         settings = Settings.of()
         oidc = load_config(settings.config).oidc

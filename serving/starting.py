@@ -1,9 +1,12 @@
-"""Whether the workers come up at all: where none does, the supervisor ends with what the last one said."""
+"""The workers' ends: where none comes up, the supervisor ends with what it said; a crash is put down to its model."""
 
 from __future__ import annotations
 
+import faulthandler
+import logging
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +15,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from features.errors import CallsheetError
-from serving import logs
+from serving import computing, logs
+from serving.crashes import NATIVE, Crashes
+
+log = logging.getLogger(__name__)
 
 #: Names the folder where workers leave word of their start.
 FOLDER: Final = "CALLSHEET_STARTING"
@@ -42,6 +48,18 @@ def ready() -> None:
     _leave("ready", "")
 
 
+def watched() -> None:
+    """In a worker: a crash in native code leaves its place in the log, and its model for the supervisor."""
+    if sys.stderr is not None and not faulthandler.is_enabled():
+        faulthandler.enable()
+    folder = os.environ.get(FOLDER)
+    computing.tell(_marks(Path(folder), os.getpid()) if folder else None)
+
+
+def _marks(folder: Path, pid: int) -> Path:
+    return folder / f"computing-{pid}"
+
+
 def _leave(name: str, text: str) -> None:
     if folder := os.environ.get(FOLDER):
         with suppress(OSError):  # a disk that is full is no reason not to serve
@@ -56,13 +74,16 @@ def _words(error: Exception) -> str:
 
 
 class Starts:
-    """In the supervisor: counts what fails before the first success, and gives up. Used around BentoML's serving.
+    """In the supervisor: counts what fails before the first success, and gives up; after it, writes crashes down.
+
+    Used around BentoML's serving.
 
     Raises WorkersFailed on the way out when no worker came up and they failed TRIES times, or none may be started
     again (BentoML starts none again in a container, where that is the runtime's work).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self.crashes = Crashes(home)
         self.failed, self.last, self.gave_up = 0, 0, False
 
     def __enter__(self) -> Self:
@@ -83,14 +104,32 @@ class Starts:
         if self.failed and not ready and (self.gave_up or isinstance(error, RuntimeError)):
             raise WorkersFailed(said) from error
 
-    def reaped(self, *, watcher: Any, arbiter: Any, exit_code: int | None, **_: Any) -> None:
+    def reaped(self, *, watcher: Any, arbiter: Any, process_pid: int, exit_code: int | None, **_: Any) -> None:
         """A worker has ended: circus's hook, called in the supervisor's loop."""
+        self._blame(process_pid, -(exit_code or 0))
         if self.gave_up or watcher.is_stopping() or watcher.is_stopped() or (self.folder / "ready").exists():
             return
         self.failed, self.last = self.failed + 1, exit_code or 0
         if self.failed == TRIES:
             self.gave_up = True
             self._end(arbiter.loop)
+
+    def _blame(self, pid: int, number: int) -> None:
+        """Put a crash down to the models by which the worker computed, so that one which crashes on answers no more."""
+        marks = _marks(self.folder, pid)
+        try:
+            models = sorted(computing.told(marks)) if number in NATIVE and marks.exists() else []
+            marks.unlink(missing_ok=True)
+            if number in NATIVE and not models:
+                log.error("A worker crashed by %s; no model computed then.", signal.Signals(number).name)
+            for content_hash in models:
+                held = self.crashes.note(content_hash, number)
+                log.error(
+                    "A worker crashed by %s while model %s computed%s.", signal.Signals(number).name,
+                    content_hash[:12], f": {held}" if held else "",
+                )  # fmt: skip
+        except OSError as error:
+            log.error("A worker's crash could not be written down: %s", error.strerror)
 
     def _end(self, loop: Any) -> None:
         """Stop as a person would, which ends the workers that are on their way, too; told again until it is heard.

@@ -15,6 +15,7 @@ from serving.ladder import Standing
 from serving.ledger import Ledger
 from serving.ledger.challengers import Challengers
 from serving.ledger.tables import CHALLENGERS
+from serving.live.swap import crashing
 from serving.trial import Contender, contender
 
 log = logging.getLogger(__name__)
@@ -39,15 +40,17 @@ class Contending:
         serves = champion.product.content_hash if champion.product else None
         held = self.contender
         refused = held is not None and held.product is None and time.monotonic() - self._tried > RETRY
-        if (revision, serves) == self._known and not refused:
+        crashes = held is not None and crashing(held.standing, self.cache)
+        if (revision, serves) == self._known and not (refused or crashes):
             return False
         named = Challengers(self.ledger).current() if revision else None
         if named is not None and named.model is not None and named.model.content_hash == serves:
             named = None
 
         def load(content_hash: str) -> Product:
-            if held is not None and held.product is not None and held.product.content_hash == content_hash:
-                return held.product
+            known = held.product if held is not None and not crashes else None
+            if known is not None and known.content_hash == content_hash:
+                return known
             return self.cache.load(content_hash)
 
         self._tried = time.monotonic()

@@ -26,7 +26,7 @@ from serving.ledger.releases import Releases
 from serving.ledger.tables import RELEASES
 from serving.live.contending import Contending
 from serving.live.crm import Crm
-from serving.live.swap import settled, swapped
+from serving.live.swap import crashing, settled, swapped
 from serving.recommend import Clock, Recommender
 
 log = logging.getLogger(__name__)
@@ -145,6 +145,7 @@ class Live:
             with self.ledger.reading() as connection:
                 revision = connection.execute(select(func.max(RELEASES.c.revision))).scalar_one() or 0
             again = not settled(standing) and time.monotonic() - self._tried > MODEL_RETRY
+            again |= crashing(standing, self.cache)
             if revision != (standing.release.revision if standing.release else 0) or again:
                 self._swap(standing)
             return RELEASE_POLL

@@ -19,12 +19,13 @@ def swapped(standing: Standing, releases: Releases, cache: ModelCache, config: C
     """What answers under the release that counts now; the model is loaded and tried, which takes seconds.
 
     A model that is damaged, or made for something else, is refused: what answers now goes on, and says why.
-    A release of the very model that answers loads nothing. Raises LedgerError.
+    A release of the very model that answers loads nothing. One by which workers crash answers no more. Raises
+    LedgerError.
     """
     release = releases.current()
-    if release is None or release.model is None or standing.product is None:
-        return climb(releases, cache, config)
     held = standing.product
+    if release is None or release.model is None or held is None or crashing(standing, cache):
+        return climb(releases, cache, config)
 
     def load(content_hash: str) -> Product:
         return held if held.content_hash == content_hash else cache.load(content_hash)
@@ -36,6 +37,11 @@ def swapped(standing: Standing, releases: Releases, cache: ModelCache, config: C
         reason = f"model {release.model.version} cannot serve: {error}"
         log.error("%s", reason)
     return replace(standing, rung="last_good", reason=reason, release=release)
+
+
+def crashing(standing: Standing, cache: ModelCache) -> bool:
+    """Whether workers crash by what answers, so that it is held back."""
+    return standing.product is not None and cache.crashes.held(standing.product.content_hash) is not None
 
 
 def settled(standing: Standing) -> bool:

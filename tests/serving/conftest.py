@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -148,13 +148,18 @@ def forbidden(watched: str) -> list[str]:
 class running:
     """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot.
 
-    What it runs is watched: whatever a test asks of it, a process that unpickles, or calls another machine, fails it.
+    also: variables besides, such as CALLSHEET_ALSO: a module that each of its processes imports first. What it runs is
+    watched: whatever a test asks of it, a process that unpickles, or calls another machine, fails it.
     """
 
-    def __init__(self, data: Path, config: Path, home: Path, *options: str, ledger: bool = False) -> None:
+    def __init__(
+        self, data: Path, config: Path, home: Path, *options: str, ledger: bool = False,
+        also: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
+        self.also = also or {}
         self.home, self.log, self.watched = home, home / "serve.log", home.with_name(f"{home.name}.watched")
         self.command = [
             sys.executable, "-m", "callsheet", "serve", *(() if ledger else ("--data", str(data))),
@@ -167,7 +172,7 @@ class running:
         root = str(Path(__file__).resolve().parents[2])
         # Whoever asks the registry waits here for ever: nothing does.
         black_hole = {"MLFLOW_TRACKING_URI": "http://192.0.2.1:1", "PYTHONPATH": f"{WATCH}{os.pathsep}{root}"}
-        environment = os.environ | black_hole | {"CALLSHEET_WATCH": str(self.watched)}
+        environment = os.environ | black_hole | {"CALLSHEET_WATCH": str(self.watched)} | self.also
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(self.command, cwd=elsewhere, env=environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{self.port}"

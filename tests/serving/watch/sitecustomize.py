@@ -6,12 +6,15 @@ that a database's driver opens in C: it is told where to go by the operator alon
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import os
 import sys
 from typing import Any
 
 OUT = os.environ.get("CALLSHEET_WATCH")
+#: A module that a test has each process import besides.
+ALSO = os.environ.get("CALLSHEET_ALSO")
 
 
 def _elsewhere(host: object) -> bool:
@@ -53,3 +56,5 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 if OUT:
     _write("watched " + " ".join(sys.orig_argv[1:6]))
     sys.addaudithook(_watch)
+if ALSO:
+    importlib.import_module(ALSO)
