@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,13 +21,14 @@ from sqlalchemy import make_url, select
 from features.errors import ModelError
 from models import store
 from serving.cache import ModelCache
+from serving.decide import Decider
 from serving.ladder import climb
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import verify
 from serving.ledger.crm import OFFERS
 from serving.ledger.releases import Releases
 from tests.faults.test_failing_ledger import written
-from tests.faults.writer import offer
+from tests.faults.writer import deciding, offer
 from tests.serving.conftest import Crm, make_home, running
 from tests.serving.ledger.small import furnish
 
@@ -59,14 +59,14 @@ def grow(place: Path, size: str) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True)
 
 
-def fill_up(ledger: Ledger, after_each: str = "SELECT 1") -> set[str]:
+def fill_up(decider: Decider, after_each: str = "SELECT 1") -> set[str]:
     """Commit until it is refused; the ids of the offers that were committed. after_each: a statement."""
     done: set[str] = set()
 
     def on_and_on() -> None:
         while True:
-            done.add(offer(ledger, f"L-{uuid.uuid4().hex}", early=False))
-            with ledger.reading() as connection:
+            done.add(offer(decider))
+            with decider.ledger.reading() as connection:
                 connection.exec_driver_sql(after_each)
 
     with pytest.raises(LedgerError) as refused:
@@ -89,13 +89,14 @@ def test_a_full_disk_under_sqlite_loses_nothing_and_takes_writes_again_when_ther
     with mounted("3m") as place:
         ledger = Ledger.open(f"sqlite:///{place / 'ledger.db'}", place)
         furnish(ledger)
-        before, done = written(ledger)[0], fill_up(ledger)
-        more = fill_up(ledger)
+        decider = deciding(ledger)
+        before, done = written(ledger)[0], fill_up(decider)
+        more = fill_up(decider)
         assert len(more) < len(done)
         stands(ledger, done | more)
         assert written(ledger)[0] == before + len(done | more)
         grow(place, "16m")
-        done |= more | {offer(ledger, f"L-{uuid.uuid4().hex}", early=False) for _ in range(50)}
+        done |= more | {offer(decider) for _ in range(50)}
         assert written(ledger)[0] == before + len(done)
         stands(ledger, done)
         ledger.close()
@@ -125,15 +126,16 @@ def test_a_full_disk_of_tables_under_postgresql_loses_nothing_and_takes_writes_a
         url = make_url(running_one.get_uri()).set(database="small").render_as_string(hide_password=False)
         ledger = Ledger.open(url, home)
         furnish(ledger)
+        decider = deciding(ledger)
         before, ballast = written(ledger)[0], place / "ballast"
         free = shutil.disk_usage(place).free
         ballast.write_bytes(b"x" * max(free - MEGABYTE // 2, 0))
-        done = fill_up(ledger)
-        done |= fill_up(ledger)
+        done = fill_up(decider)
+        done |= fill_up(decider)
         stands(ledger, done)
         assert written(ledger)[0] == before + len(done)
         ballast.unlink()
-        done |= {offer(ledger, f"L-{uuid.uuid4().hex}", early=False) for _ in range(50)}
+        done |= {offer(decider) for _ in range(50)}
         assert written(ledger)[0] == before + len(done)
         stands(ledger, done)
         ledger.close()
@@ -165,12 +167,13 @@ def test_a_full_disk_of_its_log_stops_postgresql_and_loses_nothing() -> None:
         running_one.ensure_postgres_running()
         ledger = Ledger.open(running_one.get_uri(), home)
         furnish(ledger)
-        done = fill_up(ledger, "SELECT pg_switch_wal()")
+        decider = deciding(ledger)
+        done = fill_up(decider, "SELECT pg_switch_wal()")
         assert "PANIC:  could not write to file" in running_one.log.read_text()
-        assert fill_up(ledger) == set()
+        assert fill_up(decider) == set()
         grow(place, "200m")
         back(ledger, running_one)
-        done |= {offer(ledger, f"L-{uuid.uuid4().hex}", early=False) for _ in range(50)}
+        done |= {offer(decider) for _ in range(50)}
         stands(ledger, done)
         ledger.close()
     shutil.rmtree(home, ignore_errors=True)

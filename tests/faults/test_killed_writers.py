@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -19,8 +20,8 @@ from sqlalchemy import select
 from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
-from serving.ledger.crm import OFFERS
-from serving.ledger.tables import AUDIT, DECISIONS, EVENTS, HOLDS, IDEMPOTENCY
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.tables import AUDIT, DECISION_DETAILS, DECISIONS, EVENTS, HOLDS, IDEMPOTENCY
 from tests.faults.writer import ROUTE
 from tests.serving.ledger.small import DECIDED, furnish
 
@@ -72,28 +73,36 @@ def writers(ledger: Ledger, url: str) -> Iterator[Writers]:
         yield Writers(process)
 
 
-def lost(ledger: Ledger, said: dict[str, set[str]]) -> set[str]:
-    """What was said to be committed, and is not there in full: decision, offer, kept answer and audit's row."""
+def parts_of(ledger: Ledger) -> tuple[dict[str, str], list[set[str]]]:
+    """The decision of each kept answer by its key; of what one change writes, the decisions that have each part."""
+    scope = f"{LOCAL.name} {ROUTE}"
     with ledger.reading() as connection:
+        answers = connection.execute(select(IDEMPOTENCY.c.key, IDEMPOTENCY.c.body).where(IDEMPOTENCY.c.scope == scope))
+        kept = {row.key: str(json.loads(row.body)["decision_id"]) for row in answers}
         decisions = set(connection.execute(select(DECISIONS.c.decision_id)).scalars())
-        offers = set(connection.execute(select(OFFERS.c.decision_id)).scalars())
-        kept = set(connection.execute(select(IDEMPOTENCY.c.key)).scalars())
+        explained = set(connection.execute(select(DECISION_DETAILS.c.decision_id)).scalars())
+        made = select(OFFERS.c.decision_id, OFFERS.c.lead_id).where(OFFERS.c.decision_id.is_not(None))
+        offers = {row.decision_id: row.lead_id for row in connection.execute(made)}
+        stored = set(connection.execute(select(CRM["leads"].c.lead_id)).scalars())
+        held = set(connection.execute(select(HOLDS.c.lead_id)).scalars())
         audited = set(connection.execute(select(AUDIT.c.subject).where(AUDIT.c.action == "offer")).scalars())
+    placed = [{one for one, lead_id in offers.items() if lead_id in those} for those in (stored, held)]
+    return kept, [decisions, explained, set(offers), set(kept.values()), audited, *placed]
+
+
+def lost(ledger: Ledger, said: dict[str, set[str]]) -> set[str]:
+    """What was said to be committed, and is not there in full."""
+    kept, parts = parts_of(ledger)
+    whole = set.intersection(*parts)
+    with ledger.reading() as connection:
         events = set(connection.execute(select(EVENTS.c.event_id)).scalars())
-    return (said["decision"] - (decisions & offers & kept & audited)) | (said["event"] - (events & kept))
+        answered = set(connection.execute(select(IDEMPOTENCY.c.key)).scalars())
+    return {key for key in said["decision"] if kept.get(key) not in whole} | (said["event"] - (events & answered))
 
 
 def torn(ledger: Ledger) -> set[str]:
     """Of what one change writes, what is there in part: whether it was said or not."""
-    with ledger.reading() as connection:
-        decisions = set(connection.execute(select(DECISIONS.c.decision_id)).scalars())
-        made = select(OFFERS.c.decision_id, OFFERS.c.lead_id).where(OFFERS.c.decision_id.is_not(None))
-        offers = {row.decision_id: row.lead_id for row in connection.execute(made)}
-        held = set(connection.execute(select(HOLDS.c.lead_id)).scalars())
-        scope = f"{LOCAL.name} {ROUTE}"
-        kept = set(connection.execute(select(IDEMPOTENCY.c.key).where(IDEMPOTENCY.c.scope == scope)).scalars())
-        audited = set(connection.execute(select(AUDIT.c.subject).where(AUDIT.c.action == "offer")).scalars())
-    parts = [decisions, set(offers), kept, audited, {one for one, lead_id in offers.items() if lead_id in held}]
+    _, parts = parts_of(ledger)
     return set.union(*parts) - set.intersection(*parts) - {DECIDED}
 
 
