@@ -10,9 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from features.catalogue import BY_NAME
+from features.errors import ModelError
 from models.lightgbm_alone import lgb
 from models.recipe import Recipe, Trees
 
+#: How trees begin that this LightGBM writes, with their format's number.
+HEADER = "tree\nversion=v4\n"
 #: LightGBM takes at most 10,000 rows in one lambdarank group; a larger one is cut into even parts.
 LARGEST_GROUP = 10_000
 #: Of a pair of training rows in a group, only those with one of them among so many leaders count: all, here.
@@ -34,7 +37,16 @@ class Booster:
 
     @classmethod
     def of_text(cls, text: str) -> Booster:
-        """Load trees from text. Only ever call it with text whose hash was checked: LightGBM trusts what it reads."""
+        """Load trees from text. Only ever call it with text whose hash was checked: LightGBM trusts what it reads.
+
+        Raises ModelError for trees in another format than this LightGBM writes; it would read them as its own
+        """
+        if not text.startswith(HEADER):
+            found, ours = (" ".join(one[:200].split()[:2])[:60] for one in (text, HEADER))
+            raise ModelError(
+                f"The trees begin with {found!r}; LightGBM {lgb.__version__} writes {ours!r}: train again, or serve the "
+                "model with the version that made it."
+            )
         return cls(text, lgb.Booster(model_str=text))
 
     def raw(self, values: np.ndarray, rounds: int | None = None) -> np.ndarray:

@@ -1,79 +1,78 @@
-"""Damaged models by the hundred: the hash refuses each, and what gets past a hash kills its trial, not the worker."""
+"""Hundreds of damaged models released to workers that answer: each is refused, and no worker notices more than that."""
 
 from __future__ import annotations
 
 import random
-import re
 import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from features.errors import ModelError
 from models import store
-from serving.cache import ModelCache
+from models.product import Product
+from serving.ledger.releases import Releases
+from tests.faults.conftest import Served
+from tests.faults.test_failing_ledger import workers_of
 from tests.serving.conftest import Crm
+from tests.serving.live.test_workers import Loop, every_worker, golden, models, third, until
 from tests.serving.test_ladder import mutations
 
-#: What makes of a file of trees one on which LightGBM aborts the process that reads it.
-FATAL = {
-    "cut in half": lambda trees: trees[: len(trees) // 2],
-    "more leaves than values": lambda trees: re.sub(rb"num_leaves=\d+", b"num_leaves=999999", trees),
-    "splits on columns that it has not": lambda trees: re.sub(rb"split_feature=\d+", b"split_feature=9999999", trees),
-}
+__all__ = ["models", "third"]
+
+pytestmark = pytest.mark.faults
+
+#: On each database.
+ROUNDS = 250
 
 
-@pytest.mark.parametrize("rounds", [30, pytest.param(500, marks=pytest.mark.faults)])
-def test_every_damaged_model_is_refused_and_the_process_lives(crm: Crm, tmp_path: Path, rounds: int) -> None:
+def damaged(rng: random.Random, sound: Path, target: Path) -> str:
+    """Put a copy of a model there that is not it any more; what was done."""
+    while True:
+        how = mutations(rng, sound, target)
+        try:
+            store.read(target, expected=sound.name)
+        except ModelError:
+            return how
+
+
+def refuses(said: Any, revision: int) -> bool:
+    """Whether a worker knows the release and answers by another model."""
+    return said["revision"] == revision and "cannot serve" in (said["degraded_reason"] or "")
+
+
+def test_no_damaged_model_is_taken_by_a_worker_that_answers(
+    served: Served, crm: Crm, models: dict[str, Product], tmp_path: Path
+) -> None:
+    service, releases = served.service, Releases(served.ledger)
     product = crm.products[0]
-    product.save(tmp_path / "source")
-    sound = store.read(tmp_path / "source")
-    cache, rng = ModelCache(tmp_path), random.Random(11)
-    target, refused = cache.folder(product.content_hash), Counter[str]()
-    target.parent.mkdir()
-    while refused.total() < rounds:
-        how = mutations(rng, tmp_path / "source", target)
-        if "manifest" in how and undamaged(target, sound):
-            continue  # white space around the manifest's JSON
-        with pytest.raises(ModelError):
-            cache.load(product.content_hash)
-        refused[how.split()[0]] += 1
+    sound, target = tmp_path / product.content_hash, service.home / "models" / product.content_hash
+    shutil.copytree(target, sound)
+    body, scores = golden(crm, served.ledger.engine.url.render_as_string(hide_password=False), models)
+    rng, seen, before = random.Random(11), Counter[str](), workers_of(served)
+    loop = Loop(service.url, body)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(loop.run)
+        try:
+            for _ in range(ROUNDS):
+                seen[damaged(rng, sound, target).split()[0]] += 1
+                now = releases.current()
+                assert now is not None
+                revision = releases.promote(crm.released(0), seen=now.revision, reason="for the test").revision
+                until(lambda r=revision: every_worker(service, "/model", None, lambda said: refuses(said, r)), 120)
+        finally:
+            loop.stop.set()
+        asking.result()
+    assert workers_of(served) == before
+    assert not loop.failed
+    assert {(version, said) for version, _, said in loop.said} == {("2", scores["2"])}
     shutil.rmtree(target)
-    shutil.copytree(tmp_path / "source", target)
-    assert cache.load(product.content_hash).content_hash == product.content_hash
-    print(f"{rounds} damaged models: {rounds} refused, 0 crashes; {dict(sorted(refused.items()))}")
-
-
-def undamaged(folder: Path, sound: dict[str, bytes]) -> bool:
-    try:
-        return store.read(folder) == sound
-    except ModelError:
-        return False
-
-
-@pytest.mark.parametrize("how", FATAL)
-def test_a_damaged_model_whose_hash_is_right_kills_its_trial_and_nobody_else(
-    crm: Crm, tmp_path: Path, how: str
-) -> None:
-    """With the hash out of the way the crash is real; so it is the hash that refuses the others, before any trial."""
-    files = dict(crm.products[0].files)
-    files["accept.txt"] = FATAL[how](files["accept.txt"])
-    forged = store.content_hash(files)
-    store.write(files, tmp_path / "models" / forged)
-    with pytest.raises(ModelError, match="failed its trial \\(signal"):
-        ModelCache(tmp_path).load(forged)
-
-
-def test_a_model_whose_hash_is_right_and_that_gives_other_numbers_is_refused_in_its_trial(
-    crm: Crm, tmp_path: Path
-) -> None:
-    """One digit of one leaf of each tree: the trees load and answer, within all limits."""
-    files = dict(crm.products[0].files)
-    files["accept.txt"] = re.sub(
-        rb"(leaf_value=\S*?)([1-8])", lambda m: m[1] + bytes([m[2][0] + 1]), files["accept.txt"]
-    )
-    forged = store.content_hash(files)
-    store.write(files, tmp_path / "models" / forged)
-    with pytest.raises(ModelError, match=r"failed its trial \(exit 1\): ModelError: The model scores otherwise"):
-        ModelCache(tmp_path).load(forged)
+    shutil.copytree(sound, target)
+    releases.promote(crm.released(1), seen=revision, reason="back to the good one")
+    until(lambda: every_worker(service, "/model", None, lambda said: not said["degraded"]), 120)
+    assert workers_of(served) == before
+    print(f"{ROUNDS} damaged models released, {dict(seen)}: all refused by both workers, which stayed;")
+    print(f"{len(loop.said)} answers meanwhile, 0 failed, all by the model that they had")

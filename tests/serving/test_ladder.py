@@ -180,6 +180,22 @@ def test_a_whole_file_that_is_no_model_is_refused(crm: Crm, tmp_path: Path) -> N
         ModelCache(tmp_path).load(digest)
 
 
+@pytest.mark.parametrize("version", ["v5", "v3", "v4.1"])
+def test_trees_of_another_lightgbm_are_refused_though_every_byte_is_as_it_was_signed(
+    crm: Crm, tmp_path: Path, version: str
+) -> None:
+    """LightGBM reads them without a word, and the golden scores may come out the same."""
+    files = dict(crm.products[0].files)
+    assert files["accept.txt"].startswith(b"tree\nversion=v4\n")
+    files["accept.txt"] = files["accept.txt"].replace(b"version=v4", f"version={version}".encode(), 1)
+    digest = store.content_hash(files)
+    store.write(files, tmp_path / "models" / digest)
+    with pytest.raises(
+        ModelError, match=f"'tree version={version}'; LightGBM .* writes 'tree version=v4': train again"
+    ):
+        ModelCache(tmp_path).load(digest)
+
+
 def test_a_loader_that_dies_takes_only_the_trial_with_it(
     crm: Crm, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
