@@ -44,8 +44,8 @@ class Booster:
         if not text.startswith(HEADER):
             found, ours = (" ".join(one[:200].split()[:2])[:60] for one in (text, HEADER))
             raise ModelError(
-                f"The trees begin with {found!r}; LightGBM {lgb.__version__} writes {ours!r}: train again, or serve the "
-                "model with the version that made it."
+                f"The trees begin with {found!r}; LightGBM {lgb.__version__} writes {ours!r}: train again, or serve "
+                "the model with the version that made it."
             )
         return cls(text, lgb.Booster(model_str=text))
 

@@ -104,7 +104,8 @@ def export(
 def upgrade(config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None) -> None:
     """Make the ledger, or bring its tables to this version; several that start at once do it once.
 
-    Every command that opens the ledger does the same. Take a backup before.
+    Every command that opens the ledger does the same, backup too: take one before, with
+    the version that you come from. restore brings an older backup up.
 
     \b
     Examples
