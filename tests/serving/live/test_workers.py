@@ -129,6 +129,55 @@ def test_an_offer_that_is_written_beside_them_counts_in_every_worker(service: Se
     )
 
 
+def test_what_is_ingested_counts_in_every_worker(service: Service, crm: Crm) -> None:
+    """A touch, a meeting and a preference, put in by one of them; a decision keeps the features that it was made by."""
+    lead, rep, account, contact = worked(crm)
+    now = datetime.now(UTC)
+    soon, before = (now + timedelta(days=3)).isoformat(), (now - timedelta(minutes=1)).isoformat()
+    touch = {"rep_id": rep, "contact_id": contact, "kind": "call", "occurred_at": before}
+    meeting = {"rep_id": rep, "account_id": account, "starts_at": soon, "created_at": before}
+    never = {"rep_id": rep, "subject": "account", "subject_id": account, "rule": "exclude", "since": before}
+    assert every_worker(service, "/recommend_reps", {"lead_id": lead, "k": 50}, lambda said: has(service, said, rep, 0))
+    ingest(service, touches=[touch | {"touch_id": "beside"}], meetings=[meeting | {"meeting_id": "beside"}])
+    body = {"lead_id": lead, "k": 50}
+    until(lambda: every_worker(service, "/recommend_reps", body, lambda said: has(service, said, rep, 1)))
+    ingest(service, preferences=[never | {"preference_id": "beside"}])
+    until(
+        lambda: every_worker(
+            service, "/recommend_reps", body, lambda said: rep not in {item["rep_id"] for item in said["items"]}
+        )
+    )
+    assert every_worker(service, "/recommend_reps", body, lambda said: said["refused"]["exclusion"] >= 1)
+
+
+def worked(crm: Crm) -> tuple[str, str, str, str]:
+    """An open lead and a rep who may take it, who never touched nor meets its account; with account and contact."""
+    recommender = Recommender(crm.book, crm.config, Standing(crm.products[1], "champion", "2", None))
+    for code in recommender.open_leads:
+        ranking = recommender.rank_reps(str(crm.book.lead_ids[code]))
+        matrix = ranking.order.matrix
+        if not len(ranking.best) or matrix is None:
+            continue
+        fresh = [matrix.values[place, matrix.columns.index("days_since_touch")] for place in ranking.best[:10]]
+        for place, days in zip(ranking.best[:10], fresh, strict=True):
+            if np.isnan(days):
+                contact = str(crm.book.contact_ids[crm.book.leads.contact[code]])
+                lead = str(crm.book.lead_ids[code])
+                return lead, str(ranking.ids[ranking.rows[place]]), recommender.account_of(lead), contact
+    raise AssertionError("every rep knows every account")
+
+
+def ingest(service: Service, **tables: list[dict[str, Any]]) -> None:
+    answer = httpx.post(f"{service.url}/ingest", json={"tables": tables}, timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def has(service: Service, said: dict[str, Any], rep: str, count: int) -> bool:
+    """Whether the decision counted so many of the rep's touches, and as many meetings ahead."""
+    told = httpx.get(f"{service.url}/explain/{said['decision_id']}", timeout=30).json()["features"][rep]
+    return (told["touches_30d"] or 0, told["meeting_14d"] or 0) == (count, count)
+
+
 @dataclass
 class Loop:
     """Asks again and again, one question after the other, until told to stop; keeps every answer."""
