@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from features.errors import CallsheetError, UsageError
 from features.sql import sqlite_module
 from serving import deadline, traces
+from serving.ledger.waits import ANSWER_SECONDS, CONNECT_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,6 @@ Done = TypeVar("Done")
 WAL_SAFE = (3, 51, 3)
 #: How long a writer waits for another.
 BUSY_SECONDS = 10
-#: How long a PostgreSQL that is well takes to connect, and to answer what waits for nothing else, at most.
-CONNECT_SECONDS = 5
-ANSWER_SECONDS = 2.0
 #: Names the advisory lock under which PostgreSQL migrates; any constant will do.
 MIGRATION_LOCK = 0x63616C6C
 #: How PostgreSQL says that it chose a transaction to fail: one of a deadlock, or one that saw what has changed since.

@@ -12,7 +12,7 @@ from psycopg.abc import PQGen
 from psycopg.errors import ConnectionTimeout
 
 from serving import deadline
-from serving.ledger.database import ANSWER_SECONDS, CONNECT_SECONDS
+from serving.ledger.waits import ANSWER_SECONDS, CONNECT_SECONDS
 
 Got = TypeVar("Got")
 
