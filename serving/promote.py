@@ -243,6 +243,6 @@ def _mirror(registry: Store | Callable[[], Store], release: Release) -> str | No
             if release.forced and release.kind == "promote":
                 store.tag_forced(release.model.version, release.reason)
     except Exception as error:
-        log.warning("The alias `champion` could not be set in MLflow: %s", error)
+        log.warning("The alias `champion` could not be set in MLflow: %s", str(error).partition("\n")[0])
         return f"{type(error).__name__}: {error}"
     return None

@@ -23,7 +23,7 @@ from serving.ledger.keys import create
 from tests.faults.conftest import Served
 from tests.faults.test_failing_ledger import workers_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 #: Seconds of the flood, and requests a second of who asks beside it.
 SECONDS, QUIET = 15.0, 3.0

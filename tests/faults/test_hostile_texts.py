@@ -204,7 +204,7 @@ def test_an_address_in_any_field_is_not_called(sender: Sender) -> None:
 
 def test_what_was_said_of_offers_is_kept_as_it_was_said(sender: Sender) -> None:
     """An offer that nobody knows yet parks its events: they too are texts."""
-    text = SQL[1]
+    text = f"{SQL[1]} of an offer"
     event = {"event_id": text, "offer_id": text, "kind": "rejected", "reason": "other", "text": text, "at": AT}
     assert sender.http.post("/record", json={"events": [event]}).json()["results"][0]["result"] == "parked"
     with sender.ledger.reading() as connection:

@@ -51,9 +51,12 @@ def leads_of(served: Served) -> list[str]:
 
 
 def reject(client: httpx.Client, offer_id: str, name: str) -> int:
-    """Give the lead and the place back, so that others race for them again; the status of the answer."""
+    """Give the lead and the place back, so that others race for them again; the status of the answer.
+
+    For a reason that keeps nothing else from being offered: a rep without room would be out of the race for the week.
+    """
     now, event_id = datetime.now(UTC).isoformat(), f"{name}-{offer_id}"
-    event = {"event_id": event_id, "offer_id": offer_id, "kind": "rejected", "reason": "no_capacity", "at": now}
+    event = {"event_id": event_id, "offer_id": offer_id, "kind": "rejected", "reason": "bad_fit", "at": now}
     return client.post("/record", json={"events": [event]}, headers={"Idempotency-Key": event_id}).status_code
 
 
@@ -76,9 +79,15 @@ def most_at_once(ledger: Ledger, column: str, known: set[str]) -> Counter[str]:
     return most
 
 
-@pytest.mark.parametrize("requests", [320, pytest.param(10_000, marks=pytest.mark.faults)])
-def test_no_lead_is_given_twice_and_no_rep_too_many(served: Served, requests: int) -> None:
-    """Shown to fail where an offer does not ask for the room, and where it does not ask who holds the lead."""
+@pytest.mark.parametrize(
+    ("requests", "rejected"), [(320, 0.1), pytest.param(10_000, 0.02, marks=pytest.mark.faults)], ids=["320", "10000"]
+)
+def test_no_lead_is_given_twice_and_no_rep_too_many(served: Served, requests: int, rejected: float) -> None:
+    """Shown to fail where an offer does not ask for the room, and where it does not ask who holds the lead.
+
+    rejected   of the offers that an answer shows, how many at random are: no rep is offered a lead twice, so with too
+               many there would be nothing left to race for
+    """
     reps = limit(served.ledger)
     leads = leads_of(served)
     before = Counter(row.rep_id for row in this_week(served.ledger))
@@ -96,7 +105,7 @@ def test_no_lead_is_given_twice_and_no_rep_too_many(served: Served, requests: in
                 answer = client.post(route, json=body | {"commit": True}, headers={"Idempotency-Key": name})
                 said[answer.status_code] += 1
                 for item in answer.json().get("items", ()):
-                    if item["offer_id"] and rng.random() < 0.1:
+                    if item["offer_id"] and rng.random() < rejected:
                         said[reject(client, item["offer_id"], name)] += 1
         return said
 
