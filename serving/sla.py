@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select
 
 from features.config import Config
 from serving.due import due
@@ -18,13 +17,12 @@ from serving.ledger.change import changing
 from serving.ledger.crm import OFFERS
 from serving.ledger.events import any_joinable, join_parked, own_id, record
 from serving.ledger.idempotency import any_expired, expire
+from serving.ledger.leases import take
 from serving.ledger.prune import is_due, prune
-from serving.ledger.tables import LEASES
 from serving.onward import SLA, Router, send_on
 
-#: What one process of many does, and for how long it keeps the others from it.
+#: What one process of many does.
 TASK: Final = "sla"
-LEASE: Final = timedelta(seconds=55)
 #: Offers that expire in one change; others write in between.
 BATCH: Final = 100
 
@@ -60,7 +58,7 @@ def apply(ledger: Ledger, config: Config, router: Router, now: datetime) -> Appl
 def tick(ledger: Ledger, config: Config, router: Router, holder: str, now: datetime | None = None) -> Applied | None:
     """As `apply`, by one process of many; None: another one does it this minute. holder: names this process."""
     at = now or datetime.now(UTC)
-    return apply(ledger, config, router, at) if _leased(ledger, holder, at) else None
+    return apply(ledger, config, router, at) if take(ledger, TASK, holder, at) else None
 
 
 def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
@@ -88,17 +86,3 @@ def _expire(ledger: Ledger, config: Config, now: datetime) -> tuple[str, ...]:
                 audit(change, SLA.name, "expire", " ".join(gone), {})
         done += gone
     return tuple(done)
-
-
-def _leased(ledger: Ledger, holder: str, now: datetime) -> bool:
-    """Take or renew the lease; False: another holder has it."""
-    with ledger.writing() as connection:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        mine = dialect.insert(LEASES).values(task=TASK, holder=holder, until=now + LEASE)
-        # One that reaches further than any can was taken by a clock that was wrong, and would keep all off for long.
-        ended = or_(LEASES.c.until <= now, LEASES.c.until > now + 2 * LEASE)
-        free = or_(ended, LEASES.c.holder == holder)
-        taken = mine.on_conflict_do_update(
-            index_elements=["task"], set_={"holder": holder, "until": now + LEASE}, where=free
-        )
-        return connection.execute(taken.returning(LEASES.c.holder)).first() is not None
