@@ -134,6 +134,7 @@ SAYS: dict[str, dict[str, str]] = {
         "explore": "How many leads go to a drawn rep instead of the best.",
         "shadow": "In all committed decisions on a lead (true), or a share of them, the challenger looks on.",
         "pilot": "The challenger decides for pilot reps: their call sheets, and leads of accounts that they own.",
+        "guard": "A new model whose first offers are surely accepted less than others is rolled back by itself.",
     },
     "Explore": {
         "share": "Of the committed decisions, how many are drawn.",

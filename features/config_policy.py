@@ -34,7 +34,8 @@ class Explore(Section):
 class Policy(Section):
     """Who decides: the model, the old rules for a held-out share of accounts, chance for a share of the rest.
 
-    And what the challenger may do beside the model: look on, and decide for pilot reps.
+    And what the challenger may do beside the model: look on, and decide for pilot reps; and whether a new model whose
+    offers are accepted less than others is rolled back by itself.
     """
 
     holdout: Part = 0.0
@@ -42,3 +43,4 @@ class Policy(Section):
     explore: Explore = Explore()
     shadow: AllOrShare = 0.0
     pilot: Flag = False
+    guard: Flag = True

@@ -60,6 +60,7 @@ unknown: refuse              # a revenue that is missing, a level that can't be 
 # value: {accept: 0, convert: 1, amount: 0}           # what a lead is worth, in the unit of your choice
 # policy: {holdout: 0.1, explore: {share: 0.05, loss: 0.25}}   # accounts that stay on the rules; leads left to chance
 # policy: {shadow: true, pilot: true}      # what the challenger may do: look on; decide for reps who try things first
+# policy: {guard: false}     # do not roll a new model back by itself whose offers are accepted less
 # behaviour_share: 1.0       # most that behaviour may move a score, as a share of what fit moves it
 # history: {assume_constant: []}
 # retention: {decisions: 730d}                        # how long what explains a decision is kept

@@ -79,10 +79,21 @@ CHALLENGER_REFUSED: Final = Gauge(
     "callsheet_challenger_refused", "1 where a worker cannot use the challenger that is named; its log says why.",
     multiprocess_mode="livemax",
 )  # fmt: skip
+GUARD_OFFERS: Final = Gauge(
+    "callsheet_guard_offers", "Settled offers by which the guard judges the release on probation; 0: none is.",
+    multiprocess_mode="livemostrecent",
+)  # fmt: skip
+GUARD_DIFFERENCE: Final = Gauge(
+    "callsheet_guard_difference",
+    "The share of them that was accepted, less that of the held-out ones, or of those before; 0: not known yet.",
+    multiprocess_mode="livemostrecent",
+)
+GUARD_ROLLBACKS: Final = Counter("callsheet_guard_rollbacks_total", "Releases that the guard rolled back.")
 
 ALL: Final = (
     REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
     LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, UNPLACED, OFFERS, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
+    GUARD_OFFERS, GUARD_DIFFERENCE, GUARD_ROLLBACKS,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Holds the SLA beside the service: each minute one worker of all lets overdue offers go on."""
+"""The minute's work beside the service: one worker of all lets overdue offers go on, and one looks at the release."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import logging
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from features.errors import CallsheetError
+from serving import guard
 from serving.reoffer import Rerouted
 from serving.sla import Applied, tick
 
 if TYPE_CHECKING:
     from serving.decide import Decider
+    from serving.ledger.releases import Release
     from serving.live import Live
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ class Minute:
         self._stopped.set()
 
     def once(self) -> Applied | None:
-        """Do it, unless another worker does it this minute. Raises LedgerError."""
+        """Hold the SLA, unless another worker does it this minute. Raises LedgerError."""
         done = tick(self.live.ledger, self.live.config, self.router, self.holder)
         if done is not None and (done.expired or done.reoffered or done.unplaced):
             log.info(
@@ -49,11 +52,20 @@ class Minute:
             )  # fmt: skip
         return done
 
+    def guard(self) -> Release | None:
+        """Look whether the release on probation does harm, unless another worker does it. Raises LedgerError."""
+        return guard.tick(self.live.ledger, self.live.config, self.holder)
+
     def _run(self) -> None:
         while not self._stopped.wait(SECONDS):
-            try:
-                self.once()
-            except CallsheetError as error:
-                log.warning("What is overdue waits a minute more: %s", error)
-            except Exception:
-                log.exception("What is overdue waits a minute more")
+            self._try(self.once, "What is overdue")
+            self._try(self.guard, "The release on probation")
+
+    def _try(self, work: Callable[[], Any], what: str) -> None:
+        """Whatever one of the two breaks on, the other is done."""
+        try:
+            work()
+        except CallsheetError as error:
+            log.warning("%s waits a minute more: %s", what, error)
+        except Exception:
+            log.exception("%s waits a minute more", what)

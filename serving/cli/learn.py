@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.errors import TableError, UsageError
+from features.errors import ConfigError, TableError, UsageError
 from serving.cli.options import (
     CONFIG,
     HOME,
@@ -30,6 +31,7 @@ from serving.cli.options import (
 if TYPE_CHECKING:
     from features.config import Config
     from features.snapshot import Snapshot
+    from serving.ledger import Ledger
     from training.champion import Champion
 
 LOG_HELP = "round_id, action, reward; optional propensity, cluster; every other column is context."
@@ -286,7 +288,9 @@ def rollback(
 
 def models(
     home: HomeOption = HOME, db: DbOption = None, format: FormatOption = Format.table,
-    config: UnreadConfigOption = CONFIG,
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="The configuration; without one, probation is not told.")
+    ] = CONFIG,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="What the challenger looked on at, and what came of it.")
     ] = False,
@@ -298,6 +302,8 @@ def models(
     were answered, which share of these was accepted, and which share the model that
     served and the challenger had foretold. Only the rep who got a lead has an
     outcome: where they differ, it tells who foretold better, not whose pick was.
+
+    Below the table: how a new model stands that is on probation (policy.guard).
 
     \b
     Examples
@@ -313,11 +319,25 @@ def models(
     from serving.promote import models as listed
 
     with closing(Ledger.open(db, home)) as ledger:
-        rows, seen = listed(home, ledger), looked_on(ledger)
+        rows, seen, probation = listed(home, ledger), looked_on(ledger), _probation(ledger, config)
     if shadow:
         listing.show(shadow_rows(seen), SHADOW_COLUMNS, format=format, empty="The challenger has looked on at nothing.")
     else:
         shown = MODEL_COLUMNS if format is not Format.table else MODEL_COLUMNS[:7]
         listing.show(rows, shown, format=format, empty="No model was trained or released yet: the rules serve.")
+    if probation is not None:
+        say(probation)
     if seen is not None:
         say(seen[1].sentence(seen[0].version))
+
+
+def _probation(ledger: Ledger, config: Path) -> str | None:
+    """How the release on probation stands, in words; None: there is none, or no configuration that says."""
+    from serving.guard import standing
+
+    try:
+        settings = config_at(config)
+    except ConfigError:
+        return None
+    found = standing(ledger, settings, datetime.now(UTC))
+    return found.sentence if found is not None else None

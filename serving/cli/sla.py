@@ -48,7 +48,8 @@ def sla(
     the next best rep, never to one who had it, as often as `reoffers` says; then
     it is unplaced; it is held until then where `until` names a time, and offered as
     soon as a rep may take it, unless it waits for the data, a person or a plan. A
-    running service does the same each minute.
+    new model that does harm is rolled back (policy.guard). A running service does
+    the same each minute.
 
     \b
     Examples
@@ -59,11 +60,14 @@ def sla(
     settings = config_at(config)
     from serving import listing
     from serving.due import lines
+    from serving.guard import watch
     from serving.ledger import Ledger
 
     with closing(Ledger.open(db, home)) as ledger:
         if apply:
             _show(_applied(ledger, settings, home), format)
+            if (back := watch(ledger, settings)) is not None:
+                say(f"Rolled back to {back.called}: {back.reason}.")
             return
         with ledger.reading() as connection:
             answer = lines(connection, settings, datetime.now(UTC), limit=None)

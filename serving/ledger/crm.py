@@ -34,5 +34,6 @@ CRM: dict[str, Table] = {
 OFFERS = CRM["offers"]
 Index("ix_offers_lead_id", OFFERS.c.lead_id)
 Index("ix_offers_rep_id", OFFERS.c.rep_id, OFFERS.c.offered_at)
+Index("ix_offers_offered_at", OFFERS.c.offered_at)
 Index("ix_leads_contact_id", CRM["leads"].c.contact_id)
 Index("ix_contacts_account_id", CRM["contacts"].c.account_id)

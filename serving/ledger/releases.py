@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from features.errors import Conflict, Refused
-from serving.actor import CLI
+from serving.actor import CLI, Actor
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.database import Ledger
@@ -106,6 +106,12 @@ class Releases:
                     return now
         return None
 
+    def before(self, release: Release) -> Released | None:
+        """The model that served before a release; None: the rules did."""
+        with self.ledger.reading() as connection:
+            prior = _at(connection, release.prior) if release.prior is not None else None
+        return prior.model if prior else None
+
     def promote(
         self,
         model: Released,
@@ -125,9 +131,10 @@ class Releases:
             prior = now.revision if now else None
             return _add(change, Release(seen + 1, "promote", model, change.at, reason, forced, gate or {}, prior))
 
-    def rollback(self, *, seen: int, reason: str, at: datetime | None = None) -> Release:
+    def rollback(self, *, seen: int, reason: str, at: datetime | None = None, actor: Actor = CLI) -> Release:
         """Return to what served before the current release: an earlier model, or the rules.
 
+        actor  who does it, for the audit
         Raises Refused when nothing was ever released or the rules already serve, Conflict as `promote`.
         """
         with changing(self.ledger, at) as change:
@@ -142,6 +149,7 @@ class Releases:
                     target.forced if target else False, target.gate if target else {},
                     target.prior if target else None,
                 ),
+                actor,
             )  # fmt: skip
 
 
@@ -173,7 +181,7 @@ def _at(connection: Connection, revision: int) -> Release | None:
     return _read(row) if row else None
 
 
-def _add(change: Change, release: Release) -> Release:
+def _add(change: Change, release: Release, actor: Actor = CLI) -> Release:
     """Insert a row, and one into the audit: what, by its hash, in place of what, and why."""
     told = {"reason": release.reason, "forced": release.forced, "prior": release.prior}
     about = Released.columns(release.model) | told
@@ -182,7 +190,7 @@ def _add(change: Change, release: Release) -> Release:
         "promoted_at": release.promoted_at, "gate": json.dumps(release.gate, sort_keys=True, allow_nan=False),
     }  # fmt: skip
     change.connection.execute(insert(RELEASES).values(**kept, **about))
-    record(change, CLI.name, release.kind, f"release {release.revision}", about)
+    record(change, actor.name, release.kind, f"release {release.revision}", about)
     return release
 
 

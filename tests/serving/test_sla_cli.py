@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from serving.cli.options import Format
 from serving.cli.sla import sla as listed
 from serving.ledger import Ledger
 from serving.ledger.events import expired
+from serving.ledger.releases import Release
 from serving.live import Live
 from serving.minute import Minute
+from serving.sla import Applied
 from serving.start import decider
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import furnish, give, holds, offer, offer_of, table
@@ -101,3 +104,28 @@ def test_the_command_lists_all_that_is_due_however_much_it_is(
     ran = capsys.readouterr()
     assert len(list(csv.DictReader(io.StringIO(ran.out)))) == 1_005
     assert "1,005 offers, 1,005 of them not answered in time" in ran.err
+
+
+def test_whatever_the_sla_breaks_on_the_release_is_looked_at(
+    stood: Ledger, crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = Event()
+
+    class Breaks(Minute):
+        """Its SLA's work fails in a way that nobody foresaw."""
+
+        def once(self) -> Applied | None:
+            raise ZeroDivisionError
+
+        def guard(self) -> Release | None:
+            done = super().guard()
+            looked.set()
+            return done
+
+    monkeypatch.setattr("serving.minute.SECONDS", 0.01)
+    live = Live(stood, crm.config, tmp_path)
+    minute = Breaks(live, decider(live)).start()
+    try:
+        assert looked.wait(60)
+    finally:
+        minute.stop()

@@ -1,0 +1,149 @@
+"""The guard: a new model whose offers are surely accepted less than others is rolled back without a person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from features.config import Config
+from features.errors import Conflict
+from serving import metrics
+from serving.actor import Actor
+from serving.ledger import Ledger
+from serving.ledger import probation as made
+from serving.ledger.leases import take
+from serving.ledger.releases import Release, Releases
+
+if TYPE_CHECKING:
+    from training.probation import Answers, Judged, Probation
+
+log = logging.getLogger(__name__)
+
+#: Who does it, as the audit keeps it.
+GUARD: Final = Actor("guard", frozenset(("operate",)))
+TASK: Final = "guard"
+#: A release that made too few offers for so long is left to people.
+ENDS: Final = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the release on probation stands.
+
+    offers  those of its model that are settled, of OFFERS; others: how many held-out ones were made among them
+    """
+
+    release: Release
+    probation: Probation
+    offers: int
+    others: int
+
+    @property
+    def judged(self) -> Judged | None:
+        """The comparison that tells of it: the one by which it is worse, else with the held-out ones, if there is."""
+        found = self.probation
+        return found.before if found.worse == "before" or found.beside is None else found.beside
+
+    @property
+    def sentence(self) -> str:
+        """It in words."""
+        from training.probation import OFFERS
+
+        who = self.release.called.replace("model", "Model", 1)
+        begun = f"{who} is on probation, {self.offers:,} of {OFFERS:,} offers settled"
+        if self.offers >= OFFERS:
+            begun = f"{who} has passed its probation"
+        return f"{begun}: {self._told() or 'too few to say how it does'}."
+
+    @property
+    def reason(self) -> str:
+        """Why it is rolled back."""
+        return f"the guard: {self._told()}"
+
+    def _told(self) -> str | None:
+        judged, found = self.judged, self.probation
+        if judged is None or self.release.model is None:
+            return None
+        held = judged is found.beside
+        others = "held-out ones" if held else "made before it"
+        told = judged.sentence(self.release.model.version, others)
+        if not held and found.beside is not None:
+            told += f"; of {found.beside.others:,} held-out ones {found.beside.others_rate:.0%}"
+        return told
+
+
+def standing(ledger: Ledger, config: Config, now: datetime) -> Standing | None:
+    """How the release on probation stands; None: none is, or the guard is off. Raises LedgerError.
+
+    On probation is the last release, where it is a promotion, until OFFERS of its model's offers are settled and for
+    ENDS at most; what it is judged by are these, so once they are there, nothing changes any more.
+    Cost: some ten thousand rows by their keys
+    """
+    releases = Releases(ledger)
+    release = releases.current() if config.policy.guard else None
+    if release is None or release.kind != "promote" or release.model is None or now - release.promoted_at > ENDS:
+        return None
+    from training.probation import HELD, OFFERS, Probation, before, beside
+
+    served, policy = releases.before(release), config.policy
+    with ledger.reading() as connection:
+        since = _first(made.since(connection, release, now, pilot=policy.pilot), OFFERS)
+        earlier = made.before(connection, release, served, now, OFFERS)
+    ours, hears = [one for one in since if not one.held], policy.holdout >= HELD
+    found = Probation(
+        beside(*_answers(since)) if hears else None, before(_answers(ours)[0], _answers(earlier)[0]), hears
+    )
+    return Standing(release, found, len(ours), len(since) - len(ours))
+
+
+def watch(ledger: Ledger, config: Config, now: datetime | None = None) -> Release | None:
+    """Roll the release on probation back if it does harm. Returns the new release, if so. Raises LedgerError.
+
+    It is by compare-and-set on the release that was judged: where a person's came in between, that one stands. A
+    rollback is on no probation, so one never follows from another.
+    """
+    at = now or datetime.now(UTC)
+    seen = standing(ledger, config, at)
+    judged = seen.judged if seen is not None else None
+    metrics.GUARD_OFFERS.set(seen.offers if seen is not None else 0)
+    metrics.GUARD_DIFFERENCE.set(judged.difference if judged is not None else 0)
+    if seen is None or seen.probation.worse is None:
+        return None
+    try:
+        back = Releases(ledger).rollback(seen=seen.release.revision, reason=seen.reason, at=at, actor=GUARD)
+    except Conflict as error:
+        log.info("The guard leaves what serves alone: %s", error)
+        return None
+    metrics.GUARD_ROLLBACKS.inc()
+    log.warning("Rolled back to %s (revision %d): %s", back.called, back.revision, back.reason)
+    return back
+
+
+def tick(ledger: Ledger, config: Config, holder: str, now: datetime | None = None) -> Release | None:
+    """As `watch`, by one process of many; None also where another one looks this minute."""
+    at = now or datetime.now(UTC)
+    return watch(ledger, config, at) if take(ledger, TASK, holder, at) else None
+
+
+def _first(since: Sequence[made.Made], most: int) -> Sequence[made.Made]:
+    """Up to the model's offer of that number."""
+    left = most
+    for place, one in enumerate(since):
+        left -= not one.held
+        if not left:
+            return since[: place + 1]
+    return since
+
+
+def _answers(offers: Sequence[made.Made]) -> tuple[Answers, np.ndarray]:
+    """As they are compared, and which of them are held out."""
+    from training.probation import Answers
+
+    accepted = np.array([one.accepted for one in offers], float)
+    account = np.array([one.account for one in offers], str)
+    return Answers(accepted, account), np.array([one.held for one in offers], bool)
