@@ -45,7 +45,7 @@ class Crashes:
     def held(self, content_hash: str) -> str | None:
         """Why the model may not answer for now; None: it may. Cost: a look at a file that is hardly ever there."""
         try:
-            lines = (self.root / content_hash).read_text(encoding="utf-8").splitlines()
+            lines = (self.root / content_hash).read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return None
         now = self._clock()
@@ -66,9 +66,10 @@ class Crashes:
 
 
 def _crash(line: str) -> tuple[datetime, str] | None:
-    """When, and by which signal; None: a disk that was full has only half of the line."""
+    """When, and by which signal; None: it is no such line, as half of one that a full disk took."""
     at, _, by = line.partition(" ")
     try:
-        return datetime.fromisoformat(at), signal.Signals[by].name
+        when = datetime.fromisoformat(at)
+        return (when, signal.Signals[by].name) if when.tzinfo else None
     except (ValueError, KeyError):
         return None

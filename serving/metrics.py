@@ -89,11 +89,15 @@ GUARD_DIFFERENCE: Final = Gauge(
     multiprocess_mode="livemostrecent",
 )
 GUARD_ROLLBACKS: Final = Counter("callsheet_guard_rollbacks_total", "Releases that the guard rolled back.")
+ENDS: Final = Gauge(
+    "callsheet_worker_ends", "Workers that ended unasked since the service started, by the signal or exit code.",
+    ("how",), multiprocess_mode="livemax",
+)  # fmt: skip
 
 ALL: Final = (
     REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
     LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, UNPLACED, OFFERS, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
-    GUARD_OFFERS, GUARD_DIFFERENCE, GUARD_ROLLBACKS,
+    GUARD_OFFERS, GUARD_DIFFERENCE, GUARD_ROLLBACKS, ENDS,
 )  # fmt: skip
 
 

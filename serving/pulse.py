@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from features.errors import CallsheetError
-from serving import metrics
+from serving import ends, metrics
 from serving.due import due
 from serving.ledger.change import seq_of
 from serving.ledger.events import expired
@@ -55,6 +55,8 @@ class Pulse:
         metrics.RUNNING.set(self.edge.turns.running + self.edge.writes.running)
         metrics.WAITING.set(self.edge.turns.waiting + self.edge.writes.waiting)
         metrics.OPEN.set(self.edge.crowd.open)
+        for how, count in ends.counts().items():
+            metrics.ENDS.labels(how).set(count)
         answers = self.answers()
         if answers is None:
             return

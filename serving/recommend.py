@@ -367,7 +367,7 @@ class Recommender:
         return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product, side)
 
     def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
-        with traces.step("model"), computing(product.content_hash):
+        with traces.step("model"), computing(product.content_hash, tried=standing.rung == "challenger"):
             said = product.predict(matrix)
         worth = self.config.value
         amount = self.book.mean_amount(self.book.leads.solution[lead], t) if worth.amount else np.zeros(len(lead))

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from features.config import load_config
 from features.errors import CallsheetError
-from serving import logs, metrics, starting, traces
+from serving import ends, logs, metrics, starting, traces
 from serving.body import checked_query
 from serving.card import card_of
 from serving.connections import guard
@@ -341,7 +341,7 @@ class EdgedService(Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The application that a worker runs."""
         logs.configure()
-        starting.watched()
+        ends.watched()
         traces.start()
         settings = Settings.of()
         oidc = load_config(settings.config).oidc

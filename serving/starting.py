@@ -1,27 +1,20 @@
-"""The workers' ends: where none comes up, the supervisor ends with what it said; a crash is put down to its model."""
+"""Whether the workers come up at all: where none does, the supervisor ends with what the last one said."""
 
 from __future__ import annotations
 
-import faulthandler
-import logging
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
 from features.errors import CallsheetError
-from serving import computing, logs
-from serving.crashes import NATIVE, Crashes
+from serving import logs
+from serving.crashes import Crashes
+from serving.ends import FOLDER, Ends
 
-log = logging.getLogger(__name__)
-
-#: Names the folder where workers leave word of their start.
-FOLDER: Final = "CALLSHEET_STARTING"
 #: Starts that may fail before one succeeds, all workers together. What passes by itself (memory that another process
 #: holds, a lock) may have passed by then; after the first success a worker that dies is started again without end.
 TRIES: Final = 3
@@ -48,18 +41,6 @@ def ready() -> None:
     _leave("ready", "")
 
 
-def watched() -> None:
-    """In a worker: a crash in native code leaves its place in the log, and its model for the supervisor."""
-    if sys.stderr is not None and not faulthandler.is_enabled():
-        faulthandler.enable()
-    folder = os.environ.get(FOLDER)
-    computing.tell(_marks(Path(folder), os.getpid()) if folder else None)
-
-
-def _marks(folder: Path, pid: int) -> Path:
-    return folder / f"computing-{pid}"
-
-
 def _leave(name: str, text: str) -> None:
     if folder := os.environ.get(FOLDER):
         with suppress(OSError):  # a disk that is full is no reason not to serve
@@ -74,12 +55,9 @@ def _words(error: Exception) -> str:
 
 
 class Starts:
-    """In the supervisor: counts what fails before the first success, and gives up; after it, writes crashes down.
+    """In the supervisor: counts what fails before the first success, and gives up. Used around BentoML's serving.
 
-    Used around BentoML's serving.
-
-    Raises WorkersFailed on the way out when no worker came up and they failed TRIES times, or none may be started
-    again (BentoML starts none again in a container, where that is the runtime's work).
+    Raises WorkersFailed on the way out when no worker came up and they failed TRIES times.
     """
 
     def __init__(self, home: Path) -> None:
@@ -92,10 +70,20 @@ class Starts:
         self._kept = tempfile.TemporaryDirectory(prefix="callsheet-start-")
         self.folder = Path(self._kept.name)
         os.environ[FOLDER] = self._kept.name
-        # Circus tells who asks when a worker has ended; BentoML asks nothing and hands nothing on.
+        self.ends = Ends(self.folder, self.crashes)
         self._bentoml, self._make = serving, serving.create_watcher
-        serving.create_watcher = partial(self._make, hooks={"after_reap": (self.reaped, True)})
+        serving.create_watcher = self._watcher
         return self
+
+    def _watcher(self, *told: Any, **options: Any) -> Any:
+        """BentoML's, that tells when a worker has ended, and starts another one wherever it runs.
+
+        In a container BentoML would start none: of two workers one would be left, and nobody told.
+        """
+        watcher = self._make(*told, **options, hooks={"after_reap": (self.reaped, True)})
+        watcher.respawn = True
+        self.ends.gauges = (options.get("env") or {}).get("PROMETHEUS_MULTIPROC_DIR")
+        return watcher
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._bentoml.create_watcher = self._make
@@ -106,30 +94,15 @@ class Starts:
 
     def reaped(self, *, watcher: Any, arbiter: Any, process_pid: int, exit_code: int | None, **_: Any) -> None:
         """A worker has ended: circus's hook, called in the supervisor's loop."""
-        self._blame(process_pid, -(exit_code or 0))
-        if self.gave_up or watcher.is_stopping() or watcher.is_stopped() or (self.folder / "ready").exists():
+        asked = self.gave_up or watcher.is_stopping() or watcher.is_stopped()
+        started = (self.folder / "ready").exists()
+        self.ends.of(process_pid, exit_code or 0, asked=asked or not started)
+        if asked or started:
             return
         self.failed, self.last = self.failed + 1, exit_code or 0
         if self.failed == TRIES:
             self.gave_up = True
             self._end(arbiter.loop)
-
-    def _blame(self, pid: int, number: int) -> None:
-        """Put a crash down to the models by which the worker computed, so that one which crashes on answers no more."""
-        marks = _marks(self.folder, pid)
-        try:
-            models = sorted(computing.told(marks)) if number in NATIVE and marks.exists() else []
-            marks.unlink(missing_ok=True)
-            if number in NATIVE and not models:
-                log.error("A worker crashed by %s; no model computed then.", signal.Signals(number).name)
-            for content_hash in models:
-                held = self.crashes.note(content_hash, number)
-                log.error(
-                    "A worker crashed by %s while model %s computed%s.", signal.Signals(number).name,
-                    content_hash[:12], f": {held}" if held else "",
-                )  # fmt: skip
-        except OSError as error:
-            log.error("A worker's crash could not be written down: %s", error.strerror)
 
     def _end(self, loop: Any) -> None:
         """Stop as a person would, which ends the workers that are on their way, too; told again until it is heard.

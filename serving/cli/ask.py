@@ -118,7 +118,7 @@ def serve(
     """Answer over HTTP until you stop it: reps for a lead, leads for a rep, scores of pairs.
 
     From the ledger, which `callsheet load` fills: whatever is written to it, by this
-    service or beside it, counts within a second in every process, and so does a model
+    service or beside it, counts within a second in every process, and within ten a model
     that is released. With --data from a snapshot, as advice only.
     Ready when /readyz answers 200; /docs.json describes every route.
 

@@ -43,7 +43,7 @@ def load(
 
     A row whose key is known takes the place of the old one; what a tracked column
     held before goes into `changes`. Offers that this ledger made stay as they are.
-    Running services answer with it within a second.
+    Running services answer with it within seconds.
 
     \b
     Examples
@@ -222,7 +222,7 @@ def restore(
 
     A backup of SQLite restores to PostgreSQL and the other way round. Contacts that
     were erased since are erased again, and an API key that was revoked or made since
-    stays so. Services that run follow within a second.
+    stays so. Services that run follow within seconds.
 
     \b
     Examples

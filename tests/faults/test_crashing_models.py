@@ -76,6 +76,7 @@ def test_a_model_that_crashes_its_workers_gives_way_to_the_last_good_one(standin
     assert len(noted) >= TRIES
     assert {line.split()[1] for line in noted} == {"SIGSEGV"}
     log = (service.home / "serve.log").read_text()
-    assert f"A worker crashed by SIGSEGV while model {standing.champion[:12]} computed" in log
+    assert "ended by SIGSEGV; another is started" in log
+    assert f"Model {standing.champion[:12]} computed when it crashed: 3 workers crashed within 10 minutes" in log
     assert "Fatal Python error: Segmentation fault" in log
     print(f"{len(noted)} crashes, then the last good model in every worker")

@@ -48,15 +48,13 @@ def test_workers_that_refuse_to_start_end_the_service_with_their_own_words(crm: 
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(
-    ("environment", "tried"), [({}, "3 times"), ({"BENTOML_CONTAINERIZED": "1"}, "once")], ids=["", "container"]
-)
+@pytest.mark.parametrize("environment", [{}, {"BENTOML_CONTAINERIZED": "1"}], ids=["", "container"])
 def test_workers_that_are_killed_while_they_start_end_it_too(
-    crm: Crm, tmp_path: Path, environment: dict[str, str], tried: str
+    crm: Crm, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    """In a container BentoML starts no worker again: that is for who runs the container."""
+    """In a container, too, where BentoML would start none again."""
     said = ended(crm, tmp_path / "home", "os.kill(os.getpid(), signal.SIGKILL)", 1, **environment)
-    assert f"tried {tried}" in said
+    assert "tried 3 times" in said
     assert "SIGKILL" in said
     assert "memory" in said
 

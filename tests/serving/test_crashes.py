@@ -18,6 +18,7 @@ from serving.cache import ModelCache
 from serving.card import card_of
 from serving.computing import SLOTS, Marks, told
 from serving.crashes import Crashes
+from serving.ends import FOLDER, Ends, counts, how
 from serving.ladder import climb
 from serving.ledger import Ledger
 from serving.ledger.challengers import Challengers
@@ -96,11 +97,15 @@ def test_a_clock_that_was_set_back_holds_nothing_back_for_longer(tmp_path: Path)
     assert crashes.held(ONE) is None
 
 
-def test_half_a_line_of_a_full_disk_counts_for_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line", [b"2026-03-02T1", b"", b"2026-03-02T12:02:00+00:00 SIG", b"2026-03-02T12:02:00 SIGSEGV", b"\xff\xfe\0"]
+)
+def test_what_is_no_line_counts_for_nothing(tmp_path: Path, line: bytes) -> None:
+    """Half of one that a full disk took, or whatever else lies there."""
     clock = Clock()
     crashes = noted(tmp_path, clock, 0, 1)
-    with (crashes.root / ONE).open("a") as file:
-        file.write("2026-03-02T1\n\n2026-03-02T12:02:00+00:00 SIG\n")
+    with (crashes.root / ONE).open("ab") as file:
+        file.write(line + b"\n")
     assert crashes.held(ONE) is None
     clock.at(2)
     assert crashes.note(ONE, signal.SIGSEGV) is not None
@@ -120,32 +125,56 @@ with computing({ONE!r}):
     root = Path(__file__).resolve().parents[2]
     ended = subprocess.run([sys.executable, "-c", dies], cwd=root, check=False, stderr=subprocess.DEVNULL)
     assert ended.returncode == -signal.SIGSEGV
-    assert told(tmp_path / "marks") == {ONE}
+    assert told(tmp_path / "marks") == {ONE: False}
 
 
 def test_more_threads_than_slots_compute_and_leave_all_slots_free(tmp_path: Path) -> None:
     marks, many = Marks(tmp_path / "marks"), SLOTS + 6
-    all_in, seen = Barrier(many), set()
+    all_in, seen = Barrier(many), dict[str, bool]()
 
     def work(number: int) -> None:
-        with marks.on(ONE if number % 2 else OTHER):
+        with marks.on(ONE if number % 2 else OTHER, tried=bool(number % 2)):
             if all_in.wait(60) == 0:
                 seen.update(told(tmp_path / "marks"))
             all_in.wait(60)
 
     with ThreadPoolExecutor(many) as pool:
         list(pool.map(work, range(many)))
-    assert seen == {ONE, OTHER}
-    assert told(tmp_path / "marks") == set()
+    assert seen == {ONE: True, OTHER: False}
+    assert told(tmp_path / "marks") == {}
     for _ in range(SLOTS + 1):  # a slot that was lost would be missed by now
         with marks.on(ONE):
-            assert told(tmp_path / "marks") == {ONE}
+            assert told(tmp_path / "marks") == {ONE: False}
 
 
 def test_where_there_is_no_place_to_tell_it_computes_all_the_same(tmp_path: Path) -> None:
     computing.tell(tmp_path / "nowhere" / "marks")
     with computing.computing(ONE):
         assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(("tried", "blamed"), [(True, {OTHER}), (False, {ONE, OTHER})])
+def test_a_crash_while_a_challenger_computed_costs_the_champion_nothing(
+    tmp_path: Path, tried: bool, blamed: set[str]
+) -> None:
+    crashes = Crashes(tmp_path)
+    ends, marks = Ends(tmp_path, crashes), Marks(tmp_path / "computing-7")
+    with marks.on(ONE), marks.on(OTHER, tried=tried):
+        ends.of(7, -signal.SIGSEGV, asked=False)
+    assert {path.name for path in crashes.root.iterdir()} == blamed
+
+
+@pytest.mark.parametrize(("code", "asked"), [(-signal.SIGKILL, False), (1, False), (-signal.SIGSEGV, True)])
+def test_a_worker_that_is_killed_leaves_or_is_told_to_end_is_no_crash_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int, asked: bool
+) -> None:
+    crashes = Crashes(tmp_path)
+    with Marks(tmp_path / "computing-7").on(ONE):
+        Ends(tmp_path, crashes).of(7, code, asked=asked)
+    assert not crashes.root.exists()
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    assert counts() == ({} if asked else {how(code): 1})
+    assert (f"Worker 7 ended by {how(code)}" in caplog.text) is not asked
 
 
 def test_the_ladder_leaves_out_what_crashes(crm: Crm, home: Path) -> None:
