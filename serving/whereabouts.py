@@ -11,7 +11,7 @@ from features.config import Config
 from serving.due import deadlines, said
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.tables import HOLDS
-from serving.ledger.unplaced import PLAN, REPS, closed, listed
+from serving.ledger.unplaced import NOT_ASKED, PLAN, REPS, closed, listed, not_asked
 from serving.onward import waiting
 
 _LEADS = CRM["leads"]
@@ -40,5 +40,7 @@ def whereabouts(connection: Connection, config: Config, lead_id: str, now: datet
         told = {"because": dict(one.because), "waits_for": one.waits_for}
         until = {"until": said(one.until)} if one.until is not None else {}
         return here | told | until | {"state": "held" if until else "unplaced"}
+    if not_asked(connection, now, lead_id):
+        return here | {"state": "unplaced", "because": dict(NOT_ASKED), "waits_for": PLAN}
     # It is offered on within a minute, or nothing but a plan takes it up unless somebody asks for a rep.
     return here | {"waits_for": REPS if waiting(connection, now, lead_id=lead_id) else PLAN}

@@ -32,6 +32,8 @@ LISTED = (
     "state", "due_at", "offer_id", "lead_id", "rep_id", "limit", "offered_at", "lead_to_offer", "offer_to_touch",
     "because", "until", "waits_for",
 )  # fmt: skip
+#: Leads that nobody asked about, which a table on the screen shows; other formats have all.
+SHOWN = 10
 DONE = ("done", "lead_id", "offer_id", "because")
 
 
@@ -62,6 +64,7 @@ def sla(
     from serving.due import lines
     from serving.guard import watch
     from serving.ledger import Ledger
+    from serving.ledger.unplaced import NOT_ASKED
 
     with closing(Ledger.open(db, home)) as ledger:
         if apply:
@@ -72,13 +75,17 @@ def sla(
         with ledger.reading() as connection:
             answer = lines(connection, settings, datetime.now(UTC), limit=None)
     unplaced = [{"state": "held" if lead["until"] else "unplaced"} | lead for lead in answer["unplaced"]]
+    untold = sum(lead["because"] == NOT_ASKED for lead in unplaced)
+    if format is Format.table:  # they come last, and there may be more than anybody reads
+        unplaced = unplaced[: len(unplaced) - untold + SHOWN]
     asked = [{"state": "question", "because": {one["reason"]: 1}} | one for one in answer["questions"]]
     rows = [*answer["items"], *unplaced, *asked]
     listing.show(rows, LISTED, format=format, empty="No offer waits for an answer.")
     breached = sum(item["state"] != "open" for item in answer["items"])
     offers, leads = counted(answer["total"], "offer"), counted(answer["unplaced_total"], "lead")
     questions = f"{counted(answer['questions_total'], 'question')} about the data (`callsheet questions`)"
-    say(f"{offers}, {breached:,} of them not answered in time; {leads} unplaced; {questions}.")
+    nobody = f", {untold:,} of them because nobody asked (`callsheet plan` does)" if untold else ""
+    say(f"{offers}, {breached:,} of them not answered in time; {leads} unplaced{nobody}; {questions}.")
 
 
 def _applied(ledger: Ledger, config: Config, home: Path) -> Applied:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.holds import decided_here
 from serving.ledger.tables import HOLDS, UNPLACED
 
 #: What a lead waits for: a rep who may take it (asked each minute), the data put right, a person, the next plan.
@@ -21,6 +22,8 @@ REPS, DATA, PERSON, PLAN = "reps", "data", "person", "plan"
 SETTLED: Final = frozenset(("lead_taken", "lead_closed"))
 #: Why a lead is unplaced that somebody took back: a person meant it, so a person or a system asks again.
 TAKEN_BACK: Final = {"withdrawn": 1}
+#: Why an open lead is unplaced that nobody asked about yet: it lies in the CRM, and only the next plan takes it up.
+NOT_ASKED: Final = {"not_asked": 1}
 
 _LEADS = CRM["leads"]
 
@@ -92,17 +95,32 @@ def listed(
 
 
 def lines(connection: Connection, at: datetime, limit: int | None) -> tuple[int, list[dict[str, Any]]]:
-    """How many open leads are unplaced, and the oldest of them as rows with `attempts` and `since`."""
-    rows = connection.execute(_open(at).limit(limit)).mappings()
-    count = connection.execute(select(func.count()).select_from(_open(at).subquery())).scalar_one()
-    return int(count), [dict(row) | {"because": json.loads(row["because"])} for row in rows]
+    """How many open leads are unplaced, and the oldest of them as rows with `attempts` and `since`.
+
+    Those that nobody asked about come last, for there may be many of them.
+    """
+    rows = [
+        dict(r) | {"because": json.loads(r["because"])} for r in connection.execute(_open(at).limit(limit)).mappings()
+    ]
+    if limit is None or len(rows) < limit:
+        more = None if limit is None else limit - len(rows)
+        told = {"because": NOT_ASKED, "until": None, "waits_for": PLAN}
+        rows += [dict(r) | told for r in connection.execute(_not_asked(at).limit(more)).mappings()]
+    return sum(waiting(connection, at).values()), rows
 
 
 def waiting(connection: Connection, at: datetime) -> dict[str, int]:
     """How many open leads are unplaced, by what they wait for, each of the four told."""
     rows = _open(at).order_by(None).subquery()
     found = connection.execute(select(rows.c.waits_for, func.count()).group_by(rows.c.waits_for)).all()
-    return dict.fromkeys((REPS, DATA, PERSON, PLAN), 0) | {what: int(count) for what, count in found}
+    counts = dict.fromkeys((REPS, DATA, PERSON, PLAN), 0) | {what: int(count) for what, count in found}
+    untold = select(func.count()).select_from(_not_asked(at).order_by(None).subquery())
+    return counts | {PLAN: counts[PLAN] + int(connection.execute(untold).scalar_one())}
+
+
+def not_asked(connection: Connection, at: datetime, lead_id: str) -> bool:
+    """Whether it is an open lead that nobody asked about yet."""
+    return connection.execute(_not_asked(at).where(_LEADS.c.lead_id == lead_id)).first() is not None
 
 
 def _open(at: datetime) -> Select[Any]:
@@ -112,3 +130,17 @@ def _open(at: datetime) -> Select[Any]:
         .where(~closed(at), ~exists().where(HOLDS.c.lead_id == UNPLACED.c.lead_id))
         .order_by(UNPLACED.c.since, UNPLACED.c.lead_id)
     )
+
+
+def _not_asked(at: datetime) -> Select[Any]:
+    """Open leads of which this ledger never decided; offers that came with the data are history."""
+    its = OFFERS.c.lead_id == _LEADS.c.lead_id
+    offers = select(func.count()).select_from(OFFERS).where(its).scalar_subquery()
+    return (
+        select(_LEADS.c.lead_id, _LEADS.c.created_at.label("since"), offers.label("attempts"))
+        .where(
+            ~closed(at), _LEADS.c.created_at <= at, ~exists().where(HOLDS.c.lead_id == _LEADS.c.lead_id),
+            ~exists().where(UNPLACED.c.lead_id == _LEADS.c.lead_id), ~exists().where(its, decided_here()),
+        )
+        .order_by(_LEADS.c.created_at, _LEADS.c.lead_id)
+    )  # fmt: skip

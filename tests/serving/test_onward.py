@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import callsheet
 from features.errors import UsageError
+from features.schema import TABLES
 from serving.actor import CLI, LOCAL
 from serving.due import questions, unplaced
 from serving.ledger import Ledger, audit
@@ -21,6 +22,7 @@ from serving.ledger.ingest import ingest
 from serving.ledger.offers import Desk
 from serving.ledger.questions import QuestionSettled
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS
+from serving.ledger.unplaced import NOT_ASKED, waiting
 from serving.sla import apply
 from serving.whereabouts import whereabouts
 from tests.serving.ledger.small import CONFIG, furnish, give, holds, hours, offer, rows
@@ -34,8 +36,10 @@ def stood(ledger: Ledger) -> Ledger:
 
 
 def queue(ledger: Ledger) -> dict[str, tuple[dict[str, int], str]]:
+    """Why leads are unplaced that somebody asked about, and what they wait for."""
     with ledger.reading() as connection:
-        return {r["lead_id"]: (r["because"], r["waits_for"]) for r in unplaced(connection, hours(99), 100)[1]}
+        rows = unplaced(connection, hours(99), 100)[1]
+    return {row["lead_id"]: (row["because"], row["waits_for"]) for row in rows if row["because"] != NOT_ASKED}
 
 
 def asked(ledger: Ledger) -> list[tuple[str, str]]:
@@ -101,7 +105,34 @@ def test_nobody_is_told_to_wait_for_reps_of_a_lead_that_nothing_but_a_plan_takes
     give(stood, old)
     run(stood, hours(2))
     for lead_id in ("L2", "L3"):  # its no came with the data; nobody asked
-        assert (where(stood, lead_id)["state"], where(stood, lead_id)["waits_for"]) == ("open", "plan")
+        here = where(stood, lead_id)
+        assert (here["state"], here["because"], here["waits_for"]) == ("unplaced", {"not_asked": 1}, "plan")
+
+
+def test_a_lead_that_nobody_asked_about_is_unplaced_and_comes_after_those_that_somebody_did(stood: Ledger) -> None:
+    """However long it has lain there: it is in every list and count, until it is offered, closed or unplaced else."""
+    older = {"lead_id": "L0", "contact_id": "C1", "solution": "payments", "created_at": hours(-500)}
+    with changing(stood, hours(0.5)) as change:
+        change.upsert("leads", [dict.fromkeys(TABLES["leads"].names) | older])
+    tell(stood, "withdrawn", hours(1))
+
+    def listed(limit: int | None) -> list[tuple[str, dict[str, int], int]]:
+        with stood.reading() as connection:
+            total, rows = unplaced(connection, hours(2), limit)
+            assert total == sum(waiting(connection, hours(2)).values())
+        return [(row["lead_id"], row["because"], row["attempts"]) for row in rows]
+
+    never = {"not_asked": 1}
+    assert listed(None) == [("L1", {"withdrawn": 1}, 1), ("L0", never, 0), ("L2", never, 0), ("L3", never, 0)]
+    assert listed(2) == listed(None)[:2]
+    assert listed(1) == listed(None)[:1]
+    with stood.reading() as connection:
+        assert waiting(connection, hours(2)) == {"reps": 0, "data": 0, "person": 1, "plan": 3}
+    assert Ranking(stood, hours(2)).offer("L2", "somebody asks").offer_id
+    assert [one[0] for one in listed(None)] == ["L1", "L0", "L3"]
+    with changing(stood, hours(1.5)) as change:
+        change.upsert("leads", [dict.fromkeys(TABLES["leads"].names) | older | {"closed_at": hours(1.5)}])
+    assert [one[0] for one in listed(None)] == ["L1", "L3"]
 
 
 def test_when_two_reps_say_the_same_of_a_lead_its_data_is_asked_before_a_third(stood: Ledger) -> None:

@@ -17,6 +17,7 @@ from serving.ledger.change import changing
 from serving.ledger.events import record
 from serving.ledger.idempotency import Once, keep, stored
 from serving.ledger.tables import AUDIT, EVENTS
+from serving.ledger.unplaced import NOT_ASKED
 from serving.onward import USED_UP, Placed, waiting
 from serving.sla import Applied, apply, tick
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, holds, hours, offer, offer_of, table
@@ -47,8 +48,10 @@ def stood(ledger: Ledger) -> Ledger:
 
 
 def fallback(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """Why leads are unplaced that somebody asked about."""
     with ledger.reading() as connection:
-        return {row["lead_id"]: row["because"] for row in unplaced(connection, hours(99), 100)[1]}
+        rows = unplaced(connection, hours(99), 100)[1]
+    return {row["lead_id"]: row["because"] for row in rows if row["because"] != NOT_ASKED}
 
 
 def test_nothing_is_done_before_it_is_due(stood: Ledger) -> None:
