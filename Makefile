@@ -24,8 +24,8 @@ test: $(STAMP) ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder tests
 
 faults: $(STAMP) ## what `make test` has no time for: kills, damage, floods, races and swaps by the hundred; about an hour
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -n 2 --dist loadfile -m "faults and not alone" tests/faults
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -m "faults and alone" tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -n 2 --dist loadfile -m "faults and not alone" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -m "faults and alone" tests
 
 check: $(STAMP) ## format, lint, types, imports between the rooms, generated docs
 	$(BIN)/ruff format --check .

@@ -22,7 +22,10 @@ from serving.ledger.audit import verify
 from serving.ledger.crm import OFFERS
 from serving.ledger.releases import Releases
 from tests.serving.conftest import running
+from tests.serving.databases import database, new_database, postgres
 from tests.taste import likes, write_tastes
+
+__all__ = ["postgres"]
 
 MIX = "\npolicy: {holdout: 0.2, explore: {share: 0.5, how: epsilon, loss: 1.0}}\n"
 
@@ -46,13 +49,21 @@ def callsheet(*args: str) -> str:
     return done.stdout
 
 
-def test_the_circle_closes(crm: Path, tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without a table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return new_database(database(request.getfixturevalue("postgres"), "circle"))
+
+
+def test_the_circle_closes(crm: Path, tmp_path: Path, db: str) -> None:
     home, config = tmp_path / "home", crm / "callsheet.yaml"
-    where = ("--config", str(config), "--home", str(home))
+    where = ("--config", str(config), "--home", str(home), "--db", db)
     callsheet("load", "--data", str(crm), *where)
     first = callsheet("train", "--recipe", "fast", "--promote", *where)
     with (
-        running(crm, config, home, "--workers", "2", ledger=True) as service,
+        running(crm, config, home, "--workers", "2", "--db", db, ledger=True) as service,
         httpx.Client(base_url=service.url, timeout=60) as http,
     ):
         assert http.get("/model").json()["model_version"] == version(first)
@@ -61,7 +72,7 @@ def test_the_circle_closes(crm: Path, tmp_path: Path) -> None:
         second = callsheet("train", "--recipe", "fast", "--seed", "1", *where)
         assert offers(second) == offers(first) + len(made)
         _swapped_under_load(service.url, version(first), version(second), where)
-    _written_down(home, made, crm)
+    _written_down(db, made, crm)
 
 
 def version(trained: str) -> str:
@@ -107,9 +118,9 @@ def _recorded(http: httpx.Client, made: dict[str, bool]) -> None:
     assert {one["result"] for one in answer.json()["results"]} == {"applied"}, answer.text
 
 
-def _written_down(home: Path, made: dict[str, bool], crm: Path) -> None:
+def _written_down(db: str, made: dict[str, bool], crm: Path) -> None:
     """Each offer has its answer, its policy and true propensity; no release was forced; the audit's chain is whole."""
-    ledger = Ledger.open(None, home)
+    ledger = Ledger(db)
     with ledger.reading() as connection:
         rows = connection.execute(select(OFFERS).where(OFFERS.c.offer_id.in_(made))).all()
         assert verify(connection) is None
