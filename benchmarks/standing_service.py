@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+import yaml
 
 from benchmarks.bench_online import free_port, server
 from features.book import Book
@@ -52,10 +53,19 @@ class Standing:
 
 
 @contextmanager
-def standing(folder: Path, *who: str, accounts: int = 300, reps: int = 40, offers: int = 1500) -> Iterator[Standing]:
-    """Make everything in a folder, and serve it; each of `who` gets a key. CALLSHEET_QUOTA counts as always."""
+def standing(
+    folder: Path, *who: str, accounts: int = 300, reps: int = 40, offers: int = 1500, wide: bool = False
+) -> Iterator[Standing]:
+    """Make everything in a folder, and serve it; each of `who` gets a key. CALLSHEET_QUOTA counts as always.
+
+    wide   neither territory nor product line keeps a rep from a lead, so that most reps are eligible
+    """
     crm, home = folder / "crm", folder / "home"
     write_sample(crm, accounts=accounts, reps=reps, offers=offers, seed=0, end=datetime.now(UTC).date())
+    if wide:
+        document = yaml.safe_load((crm / "callsheet.yaml").read_text())
+        document["reps"] = {"territory": False, "product_line": False}
+        (crm / "callsheet.yaml").write_text(yaml.safe_dump(document))
     config = load_config(crm / "callsheet.yaml")
     snapshot = read_snapshot(str(crm), config=config)
     result = train(snapshot, config, home, recipe="fast", cuts=1, replicates=20, progress=False)
