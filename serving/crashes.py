@@ -20,15 +20,10 @@ HELD: Final = timedelta(hours=1)
 NATIVE: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 
 
-def utc_now() -> datetime:
-    """The clock."""
-    return datetime.now(UTC)
-
-
 class Crashes:
     """HOME/crashes/<content hash>: a line for each crash of a worker of this machine that computed by the model."""
 
-    def __init__(self, home: Path, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, home: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.root, self._clock = home.resolve() / "crashes", clock
 
     def note(self, content_hash: str, number: int) -> str | None:

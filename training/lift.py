@@ -167,26 +167,33 @@ def compare(offers: Mixed, now: int, within: int, holdout: float) -> Looked:
         )
     y, h = outcome[matured], held[matured]
     share = holdout or float(h.mean())
-    # Inverse probability of the account's own draw: its mean is the lift, and each term is known when it matures. What
-    # the accounts before it had in the mean is taken off, which leaves the mean where it is and narrows the band.
-    before = np.concatenate([[0.0], np.cumsum(y)[:-1] / np.arange(1, len(y))])
-    term = np.where(h, -(y - before) / share, (y - before) / (1 - share))
+    term = terms(y, h, share)
     low, high = band(term)
     return Looked(*sides, float(y[~h].mean()), float(y[h].mean()), float(term.mean()), low, high, waiting)
 
 
-def band(terms: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
+def terms(y: np.ndarray, held: np.ndarray, share: float) -> np.ndarray:
+    """(t,) numbers whose mean is by how much the others' outcomes y exceed those of the held-out share, in their order.
+
+    Inverse probability of each one's own draw, so each is known when its outcome is. What those before it had in the
+    mean is taken off, which leaves the mean where it is and narrows the band.
+    """
+    before = np.concatenate([[0.0], np.cumsum(y)[:-1] / np.arange(1, len(y))])
+    return np.where(held, -(y - before) / share, (y - before) / (1 - share))
+
+
+def band(term: np.ndarray, alpha: float = 0.05) -> tuple[float, float]:
     """The asymptotic confidence sequence of a running mean, at the last of (t,) terms in their order.
 
     It holds the mean at all t at once with probability 1 - alpha, as t grows.
     Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit theory and asymptotic
     confidence sequences (Annals of Statistics 2024), theorem 2.2 and its choice of rho
     """
-    t = len(terms)
+    t = len(term)
     rho2 = (-2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1)) / TUNED_AT
-    spread = terms.std(ddof=1) if t > 1 else np.inf
+    spread = term.std(ddof=1) if t > 1 else np.inf
     half = spread * np.sqrt(2 * (t * rho2 + 1) / (t**2 * rho2) * np.log(np.sqrt(t * rho2 + 1) / alpha))
-    mean = float(terms.mean())
+    mean = float(term.mean())
     return mean - float(half), mean + float(half)
 
 

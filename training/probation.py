@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 
 from features.counted import counted
-from training.lift import LEAST, band
+from training.lift import LEAST, band, terms
 
 #: A release is on probation until so many of its offers are settled.
 OFFERS: Final = 1_000
@@ -21,8 +22,8 @@ ALPHA: Final = 0.005
 EXPECTED: Final = 10
 #: What a season may take by itself: what was made before must have done better by surely more.
 MARGIN: Final = 0.05
-#: 1 - ALPHA / 4 of a normal: how many standard errors the rate of what was made before may be off, either way.
-OFF: Final = 3.023
+#: How many standard errors the rate of what was made before may be off, either way.
+OFF: Final = NormalDist().inv_cdf(1 - ALPHA / 4)
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,12 @@ def beside(answers: Answers, held: np.ndarray) -> Judged | None:
 
     held  (n,) bool: which of them are held out
 
-    The terms are those of `lift.compare`, one an offer. Whatever share is held out, their mean is 0 where nothing
-    differs.
+    The terms are one an offer. Whatever share is held out, their mean is 0 where nothing differs.
     """
     model, others = answers.take(~held), answers.take(held)
     if _few(model, others):
         return None
-    y, share = answers.accepted, float(held.mean())
-    so_far = np.concatenate([[0.0], np.cumsum(y)[:-1] / np.arange(1, len(y))])
-    term = np.where(held, -(y - so_far) / share, (y - so_far) / (1 - share))
+    term = terms(answers.accepted, held, float(held.mean()))
     return Judged(len(model), len(others), model.rate, others.rate, *_band(term, answers.account, ALPHA))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +63,7 @@ def test_a_model_that_crashes_its_workers_gives_way_to_the_last_good_one(standin
     def last_good() -> bool:
         return {ask(number) for number in range(10)} == {"last_good"}
 
-    with ThreadPoolExecutor(1) as pool:
-        until(lambda: pool.submit(last_good).result(), 180)
+    until(last_good, 180)
     until(lambda: len(workers_of(served)) == 2 and answering(served, workers_of(served)), 90)
     stays = workers_of(served)
     said = Counter(ask(number) for number in range(40))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 from contextlib import ExitStack
@@ -15,9 +14,11 @@ import pytest
 from serving.ledger import Ledger
 from tests.faults.conftest import Served
 from tests.faults.test_failing_ledger import workers_of
+from tests.faults.test_killed_workers import answering
 from tests.serving.conftest import Crm, Service, running
 from tests.serving.live.standing import fill, release
 from tests.serving.live.test_workers import until
+from tests.serving.test_metrics import scrape, total
 
 pytestmark = pytest.mark.faults
 
@@ -27,8 +28,7 @@ SENT = 24
 
 def told(service: Service, name: str) -> float:
     """A metric's value, all labels together."""
-    text = httpx.get(f"{service.url}/metrics", timeout=30).text
-    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+    return total(scrape(service), name)
 
 
 @pytest.mark.parametrize("environment", [{}, {"BENTOML_CONTAINERIZED": "1"}], ids=["", "container"])
@@ -51,14 +51,7 @@ def test_what_a_killed_worker_told_is_forgotten_and_another_takes_its_place(
             for pid in before:
                 os.kill(pid, signal.SIGKILL)
             until(lambda: len(workers_of(served) - before) == 2)
-
-        def ready() -> bool:
-            try:
-                return httpx.get(f"{service.url}/readyz", timeout=30).status_code == 200
-            except httpx.TransportError:
-                return False
-
-        until(ready)
+        until(lambda: answering(served, workers_of(served)))
         until(lambda: told(service, "callsheet_worker_ends") == 2)
         until(lambda: told(service, "callsheet_requests_open") < SENT / 2)
         assert 'callsheet_worker_ends{how="SIGKILL"} 2.0' in httpx.get(f"{service.url}/metrics", timeout=30).text
