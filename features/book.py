@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.asof import NAT, Latest, Log, Pairs, Sums, later
+from features.attendance import Attendance, places
 from features.cast import members, split
 from features.clock import instant, iso_week_start
 from features.entities import Tables, facts, instants, numbers, texts
@@ -191,17 +192,22 @@ class Book(Tied):
         until[rows] = self.week_end(outcome.rep[rows], said[rows])
         return Latest(Log(outcome.rep, said, len(self.rep_index)), until)
 
+    @cached_property
+    def attendance(self) -> Attendance:
+        """The weeks of which each rep misses a part."""
+        return Attendance.of(self)
+
     def week_end(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) first instant of the ISO week after each instant's, in the rep's own time zone."""
         # A week may last an hour longer.
-        return self._week_start(rep, self._week_start(rep, t) + WEEK * 8 // 7)
+        return self.week_start(rep, self.week_start(rep, t) + WEEK * 8 // 7)
 
     def week_of(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) number of the ISO week (weeks since 1970-W01) of each instant in the rep's own time zone."""
         # Week starts differ by the zone's offset only, so the nearest Monday in UTC numbers the week.
-        return np.asarray((self._week_start(rep, t) + WEEK * 9 // 14) // WEEK)
+        return np.asarray((self.week_start(rep, t) + WEEK * 9 // 14) // WEEK)
 
-    def _week_start(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+    def week_start(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) first instant of the ISO week of each instant, in the rep's own time zone."""
         names, codes = self.zones
         zone = codes[np.maximum(rep, 0)]
@@ -213,8 +219,21 @@ class Book(Tied):
 
     def used(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) offers of the rep's current week that are open or accepted strictly before t."""
+        return self._used(rep, self.week_of(rep, t), t)
+
+    def _used(self, rep: np.ndarray, week: np.ndarray, t: np.ndarray) -> np.ndarray:
         pairs, held = self.rep_week
-        return held.before(pairs.codes(rep, self.week_of(rep, t)), t)[1]
+        return held.before(pairs.codes(rep, week), t)[1]
+
+    def room(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) float64 how many leads more each rep can take in the week of t, at least 0; NaN: no limit holds.
+
+        His capacity is that of a whole week: of one of which he misses a part he has no more than his part of it.
+        """
+        week = self.week_of(rep, t)
+        limit = places(self.reps.capacity.read(rep, t, latest=True), self.attendance.at(rep, week, t))
+        left = np.maximum(limit - self._used(rep, week, t), 0.0)
+        return np.where(self.spent.at(rep, t, before=True) > t, 0.0, left)
 
     def taken(self, lead: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) whether an offer of the lead, made strictly before t, is open or accepted."""

@@ -217,6 +217,23 @@ def _ends(calendar: _Calendar, start: Instants, length: int, away: Sequence[Abse
     return ends
 
 
+def worked(t: Instants, zone: str, place: str | None, hours: Hours) -> Instants:
+    """The working time that has passed by each instant, since one that is the same for all of them.
+
+    t (n,) int64 microseconds UTC, no NAT. Returns (n,) int64 microseconds. zone, place, hours, Raises: as `due`.
+    """
+    t = np.asarray(t, np.int64)
+    if not t.size:
+        return t.copy()
+    first, last = _year(int(t.min())) - 1, _year(int(t.max())) + 1
+    return _calendar(zone, place, hours.day, first // _SPAN, last // _SPAN).worked(t)
+
+
+def covered(spans: Instants) -> int:
+    """How much (k, 2) spans [begin, end) cover together; what several of them cover counts once."""
+    return int(_merged(spans)[1].sum()) if len(spans) else 0
+
+
 def iso_week_start(t: Instants, zone: str) -> Instants:
     """The instant at which each t's ISO week began, Monday 00:00 of the zone's clock.
 

@@ -153,13 +153,8 @@ class Wall:
         refused[((hired != NAT) & (hired > t)) | ((until != NAT) & (until <= t))] = _PLACE["inactive"]
         refused[self.book.offered(asked.lead, rep, t)] = _PLACE["already_offered"]
         left = np.flatnonzero(refused == 0)
-        refused[left[self._full(rep[left], t[left])]] = _PLACE["capacity_full"]
+        refused[left[self.book.room(rep[left], t[left]) < 1]] = _PLACE["capacity_full"]
         return refused
-
-    def _full(self, rep: Codes, t: Codes) -> Bools:
-        capacity = self.book.reps.capacity.read(rep, t, latest=True)
-        full = ~np.isnan(capacity) & (self.book.used(rep, t) >= capacity)
-        return np.asarray(full | (self.book.spent.at(rep, t, before=True) > t))
 
     def _wishes(self, rule: str, asked: _Asked) -> Bools:
         """(n,) whether a preference of the rep holds at t for the account, the contact or the solution."""

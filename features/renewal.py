@@ -78,6 +78,7 @@ PARTS: Final[dict[str, Made]] = {
     "opportunity_logs": _of("opportunities", "opportunity_history account_index rep_index"),
     "_amounts": _of("opportunities", "solutions"),
     "absences": _of("time_off", "rep_index"),
+    "attendance": _of("time_off", "reps rep_index zones lists countries"),
     "wishes": _of("preferences", "rep_index account_index contact_index solutions"),
     "presence": _of(parts="contacts account_index"),
     "arrived": _of(parts="leads lead_frame"),

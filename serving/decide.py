@@ -268,7 +268,7 @@ class Decider:
                 with changing(self.ledger, self.clock()) as change:
                     quiet = self.uptodate.check(change, asked.recommender, asked.leads(decided.ranking, most))
                     _store(change, asked.rows)
-                    desk = Desk(change, self.config.timezone or "UTC")
+                    desk = Desk(change, self.config.timezone or "UTC", self.config.hours)
                     chosen = settle(desk, asked, decided.ranking)
                     if list(chosen) != list(draft.offers):
                         draft = Draft.of(decided.ranking, answer, made, chosen)

@@ -230,10 +230,7 @@ def _joined(parts: list[Pairs]) -> Pairs:
 def _room(recommender: Recommender, reps: np.ndarray, t: int) -> np.ndarray:
     """(reps,) places of each rep in the week of t."""
     at = np.full(len(reps), t, np.int64)
-    capacity = recommender.book.reps.capacity.read(reps, at, latest=True)
-    left = np.ceil(capacity) - recommender.book.used(reps, at)
-    places = np.where(np.isnan(capacity), NO_LIMIT, np.maximum(np.nan_to_num(left), 0)).astype(np.int64)
-    return np.where(recommender.book.spent.at(reps, at, before=True) > at, 0, places)
+    return np.nan_to_num(recommender.book.room(reps, at), nan=NO_LIMIT).astype(np.int64)
 
 
 def _because(look: Look, pairs: Pairs, chosen: np.ndarray) -> dict[str, Unplaced]:
@@ -309,7 +306,7 @@ def _committed(
     refused: Mapping[str, str],
 ) -> Answer:  # fmt: skip
     """Offer what still holds, and write the decision: in the transaction of `change`."""
-    desk = Desk(change, decider.config.timezone or "UTC")
+    desk = Desk(change, decider.config.timezone or "UTC", decider.config.hours)
     because = dict(found.because)
     offered = []
     for line in answer["assignments"]:

@@ -10,23 +10,33 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, or_, select
 
+from features.attendance import Worked, places
+from features.clock import HOUR
+from features.config import Config
+from features.eligibility import PRESELLERS
 from features.errors import UnknownId
 from serving.explain import Load, replayed
 from serving.instants import iso, micros, monday_of
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.details import unpack
-from serving.ledger.offers import HOLDING, week_of
+from serving.ledger.offers import HOLDING
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS
+from serving.ledger.weeks import attended, week_of
 
 Answer = dict[str, Any]
 _REPS = CRM["reps"]
 _OFFERED = exists().where(OFFERS.c.decision_id == DECISIONS.c.decision_id)
 
 
-def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, now: datetime, load: Load) -> Answer:
+def rep_week(
+    connection: Connection, rep_id: str, week: str | None, config: Config, now: datetime, load: Load
+) -> Answer:  # fmt: skip
     """What a rep got in an ISO week of his time zone, and why. week: as 2026-W10; None: the current one.
 
-    capacity, used   places of the week and how many of them are taken; share: of all offers made that week
+    capacity         of a whole week; places: of this one, by the part of it that he is there; used: how many are taken
+    share            of all offers made that week
+    hours            working hours of the week in which he is there; of_hours: all that it has
+    per_hour         offers to him by the hour that he is there; of_all_per_hour: to all who take leads, by their hours
     no_capacity_at   when the rep said that he has no capacity left, which fills the rest of the week; None: he did not
     refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were, each
                      lead of a committed plan being one
@@ -38,16 +48,17 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
     rep = connection.execute(select(_REPS).where(_REPS.c.rep_id == rep_id)).mappings().first()
     if rep is None:
         raise UnknownId("rep", rep_id)
-    start, end = _span(week, rep["timezone"] or zone, now)
+    start, end = _span(week, rep["timezone"] or config.timezone or "UTC", now)
     within = (OFFERS.c.offered_at >= start, OFFERS.c.offered_at < end)
-    mine = connection.execute(
+    given = connection.execute(
         select(OFFERS).where(OFFERS.c.rep_id == rep_id, *within).order_by(OFFERS.c.offered_at, OFFERS.c.offer_id)
     ).mappings()
-    offers = [dict(row) for row in mine]
+    offers = [dict(row) for row in given]
     used = connection.execute(
         select(func.count()).select_from(OFFERS).where(OFFERS.c.rep_id == rep_id, HOLDING, *within)
     ).scalar_one()
     everyone = connection.execute(select(func.count()).select_from(OFFERS).where(*within)).scalar_one()
+    mine, theirs = _hours(connection, rep_id, start, now, config)
     spent = connection.execute(
         select(func.min(OFFERS.c.answered_at)).where(
             OFFERS.c.rep_id == rep_id, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
@@ -59,11 +70,26 @@ def rep_week(connection: Connection, rep_id: str, week: str | None, zone: str, n
     asked, refused = _refusals(connection, rep_id, start, end)
     return {
         "rep_id": rep_id, "from": iso(micros(start)), "to": iso(micros(end)), "capacity": rep["weekly_capacity"],
+        "places": None if rep["weekly_capacity"] is None else int(places(rep["weekly_capacity"], mine.share)),
         "used": int(used), "no_capacity_at": iso(micros(spent)) if spent else None,
         "share": len(offers) / everyone if everyone else None,
+        "hours": mine.there / HOUR, "of_hours": mine.whole / HOUR,
+        "per_hour": len(offers) * HOUR / mine.there if mine.there else None,
+        "of_all_per_hour": everyone * HOUR / theirs if theirs else None,
         "answers": dict(Counter(row["answer"] or "open" for row in offers)), "asked": asked, "refused": refused,
         "offers": [_line(row, rep_id, details.get(row["decision_id"]), load) for row in offers],
     }  # fmt: skip
+
+
+def _hours(
+    connection: Connection, rep_id: str, start: datetime, now: datetime, config: Config
+) -> tuple[Worked, int]:  # fmt: skip
+    """Working time of the rep's week; and how much all who take leads are there in theirs, microseconds."""
+    takers = select(_REPS).where(or_(_REPS.c.rep_id == rep_id, _REPS.c.role.not_in(PRESELLERS)))
+    there = attended(
+        connection, connection.execute(takers), start + timedelta(days=3), now, config.timezone or "UTC", config.hours
+    )  # fmt: skip
+    return there[rep_id], sum(one.there for one in there.values())
 
 
 def _span(week: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:

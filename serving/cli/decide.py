@@ -157,16 +157,21 @@ def _explain_week(ledger: Ledger, config: Config, home: Path, rep_id: str, week:
     from serving.week import rep_week
 
     with ledger.reading() as connection:
-        now, zone = datetime.now(UTC), config.timezone or "UTC"
-        said = rep_week(connection, rep_id, week, zone, now, ModelCache(home).load)
+        said = rep_week(connection, rep_id, week, config, datetime.now(UTC), ModelCache(home).load)
     if format is Format.json:
         listing.show_object(said)
         return
     listing.show(said["offers"], LINES, format=format, title=f"{rep_id}, {said['from']} to {said['to']}")
     share = "" if said["share"] is None else f", {said['share']:.0%} of all offers"
-    room = "no limit" if said["capacity"] is None else f"{said['capacity']:g}"
+    room = "no limit" if said["places"] is None else f"{said['places']:g}"
     taken = counted(said["used"], "place")
     say(f"{counted(len(said['offers']), 'offer')}{share}; {taken} taken of {room}. {_words(said['answers'])}")
+    if said["hours"] < said["of_hours"]:
+        whole = "" if said["capacity"] is None else f", so of the {said['capacity']:g} places of a whole week {room}"
+        say(f"There for {said['hours']:g} of the week's {said['of_hours']:g} working hours{whole}.")
+    if said["per_hour"] is not None and said["of_all_per_hour"] is not None:
+        pace = f"{8 * said['per_hour']:.1f} offers by eight working hours that he is there"
+        say(f"{pace}; all who take leads: {8 * said['of_all_per_hour']:.1f} by eight of theirs.")
     if said["no_capacity_at"]:
         say(f"Full for the rest of the week since {said['no_capacity_at']}, by the rep's own word (no_capacity).")
     refused, asked = counted(sum(said["refused"].values()), "time"), counted(said["asked"], "decision")

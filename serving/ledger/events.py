@@ -21,12 +21,13 @@ from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.deals import Deals
 from serving.ledger.idempotency import canonical
-from serving.ledger.offers import Desk, week_of
+from serving.ledger.offers import Desk
 from serving.ledger.questions import ask
 from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.types import write_instant
 from serving.ledger.unplaced import taken_back
 from serving.ledger.vouched import hash_of
+from serving.ledger.weeks import week_of
 from serving.wire.record import OWN
 
 log = logging.getLogger(__name__)
@@ -295,7 +296,7 @@ class Docket:
         return self.connection.execute(wanted.where(HOLDS.c.lead_id == lead_id)).one_or_none()
 
     def _desk(self) -> Desk:
-        return Desk(self.change, self.zone)
+        return Desk(self.change, self.zone, self.config.hours)
 
 
 def _place(event: Mapping[str, Any]) -> tuple[datetime, int, str]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Text, bindparam, delete, exists, func, insert, or_, select
 
-from features.clock import instant, iso_week_start
-from serving.instants import EPOCH
+from features.attendance import places
+from features.clock import Hours
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.prepared import Prepared
 from serving.ledger.tables import HOLDS, LEDGER_CLOCK, UNPLACED
 from serving.ledger.types import Instant
 from serving.ledger.vouched import hash_of
+from serving.ledger.weeks import MISSES, attended, week_of
 
 _LEADS, _REPS, _TIME_OFF = CRM["leads"], CRM["reps"], CRM["time_off"]
 #: Answers that keep a place in the rep's week, and the lead from others; none yet is one of them.
@@ -27,6 +26,7 @@ HOLDING = or_(OFFERS.c.answer.is_(None), OFFERS.c.answer == "accepted")
 # -- Statements are made once: to build one takes SQLAlchemy longer than to run it ----------------------------------
 
 _LEAD, _REP, _AT = bindparam("lead", type_=Text), bindparam("rep", type_=Text), bindparam("now", type_=Instant())
+_START, _END = bindparam("start", type_=Instant()), bindparam("end", type_=Instant())
 #: All that the rules ask of a lead and a rep, in one row whether there are such or not: the clock's row always is.
 _PAIR = Prepared(
     select(
@@ -34,18 +34,16 @@ _PAIR = Prepared(
         exists().where(HOLDS.c.lead_id == _LEAD).label("held"),
         exists().where(UNPLACED.c.lead_id == _LEAD).label("unplaced"),
         exists().where(OFFERS.c.lead_id == _LEAD, OFFERS.c.rep_id == _REP).label("had"),
-        _REPS.c.rep_id, _REPS.c.weekly_capacity, _REPS.c.active_until, _REPS.c.timezone,
-        exists().where(
-            _TIME_OFF.c.rep_id == _REP, _TIME_OFF.c.starts_at <= _AT, _TIME_OFF.c.ends_at > _AT,
-            or_(_TIME_OFF.c.known_at.is_(None), _TIME_OFF.c.known_at <= _AT),
-        ).label("away"),
+        _REPS.c.rep_id, _REPS.c.weekly_capacity, _REPS.c.hired_at, _REPS.c.active_until, _REPS.c.timezone,
+        _REPS.c.country, _REPS.c.regions,
+        exists().where(*MISSES, _TIME_OFF.c.starts_at <= _AT, _TIME_OFF.c.ends_at > _AT).label("away"),
+        exists().where(*MISSES).label("misses"),
         select(func.count()).select_from(OFFERS).where(
-            OFFERS.c.rep_id == _REP, OFFERS.c.offered_at >= bindparam("start"), OFFERS.c.offered_at < bindparam("end"),
-            HOLDING,
+            OFFERS.c.rep_id == _REP, OFFERS.c.offered_at >= _START, OFFERS.c.offered_at < _END, HOLDING,
         ).scalar_subquery().label("used"),
         exists().where(
             OFFERS.c.rep_id == _REP, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
-            OFFERS.c.answered_at >= bindparam("start"), OFFERS.c.answered_at < bindparam("end"),
+            OFFERS.c.answered_at >= _START, OFFERS.c.answered_at < _END,
         ).label("spent"),
     ).select_from(
         LEDGER_CLOCK.outerjoin(_LEADS, _LEADS.c.lead_id == _LEAD).outerjoin(_REPS, _REPS.c.rep_id == _REP)
@@ -62,8 +60,6 @@ _PLACED = delete(UNPLACED).where(UNPLACED.c.lead_id == _LEAD)
 
 #: The zone that each rep was found in last, where it is not the one of reps who have none.
 _ZONES: dict[str, str] = {}
-#: The week that each zone was found in last.
-_WEEKS: dict[str, tuple[datetime, datetime]] = {}
 
 
 @dataclass(frozen=True)
@@ -89,11 +85,13 @@ class Pair:
 class Desk:
     """Makes the offers of one change: what it reads still holds when they are written, for the change writes alone.
 
-    zone  of reps who have none
+    zone   of reps who have none
+    hours  in which reps work
     """
 
     change: Change
     zone: str
+    hours: Hours
     _placed: set[str] = field(default_factory=set)
 
     def pair(self, lead_id: str, rep_id: str) -> Pair:
@@ -101,12 +99,21 @@ class Desk:
         row = self._row(lead_id, rep_id)
         if not row.unplaced:
             self._placed.add(lead_id)
-        room = _room(row)
+        room = self._room(row)
         return Pair(_lead_refusal(row, self.change.at), _rep_refusal(row, room, self.change.at), room)
 
     def room(self, rep_id: str) -> int | None:
         """How many offers more the rep can take this week of his time zone; None: no limit."""
-        return _room(self._row(None, rep_id))
+        return self._room(self._row(None, rep_id))
+
+    def _room(self, row: Any) -> int | None:
+        if row.weekly_capacity is None:
+            return None
+        week, share = week_of(self.change.at, row.timezone or self.zone), 1.0
+        if row.misses or _within(week, row.hired_at) or _within(week, row.active_until):
+            at = self.change.at
+            share = attended(self.change.connection, [row], at, at, self.zone, self.hours)[row.rep_id].share
+        return int(places(row.weekly_capacity, share)) - int(row.used)
 
     def offer(
         self, lead_id: str, rep_id: str, *, decision_id: str | None, policy: str, propensity: float | None,
@@ -166,8 +173,8 @@ def _rep_refusal(row: Any, room: int | None, at: datetime) -> str | None:
     return "capacity_full" if (room is not None and room < 1) or row.spent else None
 
 
-def _room(row: Any) -> int | None:
-    return None if row.weekly_capacity is None else math.ceil(row.weekly_capacity) - int(row.used)
+def _within(week: tuple[datetime, datetime], at: datetime | None) -> bool:
+    return at is not None and week[0] < at < week[1]
 
 
 def open_offers(connection: Connection, rep_id: str) -> dict[str, str]:
@@ -179,13 +186,3 @@ def open_offers(connection: Connection, rep_id: str) -> dict[str, str]:
         .order_by(OFFERS.c.offered_at, OFFERS.c.offer_id)
     )
     return {row.lead_id: row.offer_id for row in connection.execute(waiting)}
-
-
-def week_of(at: datetime, zone: str) -> tuple[datetime, datetime]:
-    """The ISO week of an instant in a time zone: its first instant, and that of the next week, UTC."""
-    known = _WEEKS.get(zone)
-    if known is None or not known[0] <= at < known[1]:
-        first = int(iso_week_start(np.array([instant(at)]), zone)[0])
-        later = int(iso_week_start(np.array([first + 8 * 86_400_000_000]), zone)[0])  # a week may be an hour longer
-        known = _WEEKS[zone] = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=later)
-    return known

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from features.clock import Hours
 from serving.actor import LOCAL
 from serving.instants import micros
 from serving.ledger import Ledger
@@ -71,7 +72,7 @@ def test_a_rep_gets_no_more_than_fits_while_the_clock_steps(stand: Stand, step: 
     """Within his week; the places are counted from what is written, not from what this process remembers."""
     rep_id, stand.minutes = str(stand.crm.book.rep_ids[0]), MIDWEEK
     with changing(stand.ledger, stand.now) as change:
-        desk = Desk(change, "UTC")
+        desk = Desk(change, "UTC", Hours())
         room = desk.room(rep_id)
     assert room
     given: list[str] = []
@@ -156,8 +157,8 @@ def test_a_week_begins_at_the_reps_midnight_whatever_the_clocks_do_that_night(st
         change.upsert("reps", rows("reps", rep))
     for at, lead_id in ((last, "L2"), (first, "L3")):
         with changing(stood, at) as change:
-            desk = Desk(change, "UTC")
+            desk = Desk(change, "UTC", Hours())
             assert desk.pair(lead_id, "R9").rep is None
             desk.offer(lead_id, "R9", decision_id=None, policy="fallback", propensity=None)
         with changing(stood, at) as change:
-            assert Desk(change, "UTC").pair("L1", "R9").rep == "capacity_full"
+            assert Desk(change, "UTC", Hours()).pair("L1", "R9").rep == "capacity_full"

@@ -16,8 +16,8 @@ from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import verify
 from serving.ledger.change import changing, seq_of
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.offers import week_of
 from serving.ledger.tables import DECISIONS, HOLDS, JOURNAL, LEDGER_CLOCK
+from serving.ledger.weeks import week_of
 from tests.faults.conftest import Served
 
 CALLERS = 64

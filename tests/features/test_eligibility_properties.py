@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,17 @@ def by_hand(rows: Rows, lead: dict[str, Any], rep: dict[str, Any], t: pd.Timesta
     def week(at: pd.Timestamp) -> Any:
         return at.tz_convert(rep["timezone"]).isocalendar()[:2]
 
+    def there(hour: pd.Timestamp) -> bool:
+        if hour < (rep["hired_at"] or hour) or (rep["active_until"] or day(99)) <= hour:
+            return False
+        away = [f for f in rows["time_off"] if f["rep_id"] == rep["rep_id"]]
+        return not any(f["starts_at"] <= hour < f["ends_at"] for f in away)
+
+    def room() -> float:
+        monday = t.tz_convert(rep["timezone"]).normalize() - pd.Timedelta(days=t.tz_convert(rep["timezone"]).weekday())
+        working = [monday + pd.Timedelta(days=d, hours=h) for d in range(5) for h in range(9, 17)]
+        return math.ceil(rep["weekly_capacity"] * sum(map(there, working)) / 40)
+
     def wished(which: str) -> bool:
         return any(
             w["rep_id"] == rep["rep_id"] and w["subject_id"] == account["account_id"] and w["rule"] == which
@@ -134,7 +146,7 @@ def by_hand(rows: Rows, lead: dict[str, Any], rep: dict[str, Any], t: pd.Timesta
         "product_line": rep["product_lines"] and lead["solution"] != rep["product_lines"] and not lifted,
         "exclusion": wished("exclude"),
         "capacity_full": rep["weekly_capacity"] is not None
-        and sum(holds(o) and week(o["offered_at"]) == week(t) for o in mine) >= rep["weekly_capacity"],
+        and sum(holds(o) and week(o["offered_at"]) == week(t) for o in mine) >= room(),
     }
     return next((rule for rule in RULES if named.get(rule)), None)
 

@@ -44,7 +44,12 @@ def asked(book: Book) -> list[np.ndarray]:
     for at in (book.now, book.now - 30 * 86_400_000_000):
         t = np.full(len(lead), at)
         matrix = engine.matrix_of(lead, rep, t)
-        told += [matrix.values.view(np.uint32), engine.eligibility_of(lead, rep, t), book.used(rep, t)]
+        told += [
+            matrix.values.view(np.uint32),
+            engine.eligibility_of(lead, rep, t),
+            book.used(rep, t),
+            book.room(rep, t),
+        ]
         told.append(book.mean_amount(book.leads.solution[lead], t))
     told += [np.array([str(v) for v in values]) for values in engine.vocabulary.values.values()]
     return told

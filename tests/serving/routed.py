@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from features.clock import Hours
 from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.change import Change, changing
@@ -32,7 +33,7 @@ class Ranking:
             rules = self._rules(change, lead_id)
             for rep, refused in rules.items():
                 if refused is None:
-                    desk = Desk(change, "UTC")
+                    desk = Desk(change, "UTC", Hours())
                     return Placed(desk.offer(lead_id, rep, decision_id=DECIDED, policy="fallback", propensity=None))
         return Placed(None, dict(Counter(rule for rule in rules.values() if rule)))
 
@@ -46,7 +47,7 @@ class Ranking:
         }
 
     def _rules(self, change: Change, lead_id: str) -> dict[str, str | None]:
-        desk = Desk(change, "UTC")
+        desk = Desk(change, "UTC", Hours())
         return {rep: desk.pair(lead_id, rep).rule for rep in REPS}
 
 

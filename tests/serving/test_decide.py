@@ -19,8 +19,8 @@ from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.events import record
 from serving.ledger.idempotency import KeyRefused
-from serving.ledger.offers import week_of
 from serving.ledger.tables import AUDIT, DECISIONS, HOLDS
+from serving.ledger.weeks import week_of
 from tests.serving.conftest import Crm
 from tests.serving.standing_ledger import Stand
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 import callsheet
+from features.clock import Hours
 from features.errors import UsageError
 from features.schema import TABLES
 from serving.actor import CLI, LOCAL
@@ -187,8 +188,8 @@ def test_a_rep_who_has_no_capacity_gets_nothing_more_this_week_and_everything_ne
     reject(stood, "F1", hours(1), "no_capacity")
     for at, refusal in ((2, "capacity_full"), (24 * 6.5, "capacity_full"), (24 * 7, None)):
         with changing(stood, hours(at)) as change:
-            assert Desk(change, "UTC").pair("L2", "R1").rep == refusal
-            assert Desk(change, "UTC").pair("L2", "R2").rep is None
+            assert Desk(change, "UTC", Hours()).pair("L2", "R1").rep == refusal
+            assert Desk(change, "UTC", Hours()).pair("L2", "R2").rep is None
 
 
 def test_an_unplaced_lead_goes_on_by_itself_when_a_rep_can_take_it(stood: Ledger) -> None:

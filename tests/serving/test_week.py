@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import func, select
 
 from features.errors import InputError, UnknownId
 from serving.actor import LOCAL
 from serving.explain import Load
 from serving.ledger import Ledger
-from serving.ledger.offers import week_of
+from serving.ledger.change import changing
+from serving.ledger.crm import CRM, OFFERS
+from serving.ledger.weeks import week_of
 from serving.plan import plan
 from serving.week import rep_week
 from tests.serving.conftest import Crm
+from tests.serving.ledger.small import rows
 from tests.serving.standing_ledger import Stand
 
 
@@ -31,9 +37,9 @@ def test_a_rep_s_week_lists_load_share_refusals_and_reasons(stand: Stand) -> Non
     first, second = (item["rep_id"] for item in answer["items"][:2])
     refused = next(iter(stand.known.rank_reps(lead_id).refused_ids.items()))
     with stand.ledger.reading() as connection:
-        hers = rep_week(connection, first, None, "UTC", stand.now, load_of(stand))
-        his = rep_week(connection, second, None, "UTC", stand.now, load_of(stand))
-        theirs = rep_week(connection, refused[1][0], None, "UTC", stand.now, load_of(stand))
+        hers = rep_week(connection, first, None, stand.crm.config, stand.now, load_of(stand))
+        his = rep_week(connection, second, None, stand.crm.config, stand.now, load_of(stand))
+        theirs = rep_week(connection, refused[1][0], None, stand.crm.config, stand.now, load_of(stand))
     line = next(row for row in hers["offers"] if row["decision_id"] == answer["decision_id"])
     assert (line["rank"], line["answer"], line["lead_id"]) == (1, "open", lead_id)
     assert line["reason"] == asked["items"][0]["reasons"][0]["text"]  # for which nobody asked at the commit
@@ -51,7 +57,7 @@ def test_a_committed_plan_tells_each_rep_s_refusals_and_his_own_rank(stand: Stan
     answer = plan(stand.decider, f"{year}-W{number:02d}", actor=LOCAL, once=stand.once()).answer
     lines = {line["rep_id"]: line["lead_id"] for line in answer["assignments"]}
     with stand.ledger.reading() as connection:
-        weeks = {one: rep_week(connection, one, None, "UTC", stand.now, load_of(stand)) for one in lines}
+        weeks = {one: rep_week(connection, one, None, stand.crm.config, stand.now, load_of(stand)) for one in lines}
     asked = len(stand.known.open_leads)
     for rep_id, week in weeks.items():
         offered = sum(line["rep_id"] == rep_id for line in answer["assignments"])
@@ -68,11 +74,36 @@ def test_a_week_is_that_of_the_rep_s_own_clock(stand: Stand) -> None:
     zone = stand.known.book.reps.timezone[0] or "UTC"
     year, number, _ = stand.now.isocalendar()
     with stand.ledger.reading() as connection:
-        now = rep_week(connection, rep_id, None, "UTC", stand.now, load_of(stand))
-        named = rep_week(connection, rep_id, f"{year}-W{number:02d}", "UTC", stand.now, load_of(stand))
+        now = rep_week(connection, rep_id, None, stand.crm.config, stand.now, load_of(stand))
+        named = rep_week(connection, rep_id, f"{year}-W{number:02d}", stand.crm.config, stand.now, load_of(stand))
         assert (now["from"], now["to"]) == (named["from"], named["to"])
         assert now["from"].startswith(week_of(stand.now, zone)[0].strftime("%Y-%m-%dT%H:%M"))
         with pytest.raises(InputError):
-            rep_week(connection, rep_id, "2026-W77", "UTC", stand.now, load_of(stand))
+            rep_week(connection, rep_id, "2026-W77", stand.crm.config, stand.now, load_of(stand))
         with pytest.raises(UnknownId):
-            rep_week(connection, "nobody", None, "UTC", stand.now, load_of(stand))
+            rep_week(connection, "nobody", None, stand.crm.config, stand.now, load_of(stand))
+
+
+def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) -> None:
+    """Four offers in two days are the pace of ten in five."""
+    year, number, _ = stand.now.isocalendar()
+    given = plan(stand.decider, f"{year}-W{number:02d}", actor=LOCAL, once=stand.once()).answer["assignments"]
+    rep_id = given[0]["rep_id"]
+    monday, end = week_of(stand.now, "UTC")
+    with changing(stand.ledger, stand.now) as change:
+        reps, time_off = CRM["reps"], CRM["time_off"]
+        change.connection.execute(time_off.delete())
+        everyone = {"weekly_capacity": 10.0, "timezone": "UTC", "hired_at": None, "active_until": None}
+        change.connection.execute(reps.update().values(**everyone))
+        off = {"starts_at": monday, "ends_at": monday + timedelta(days=3)}
+        change.upsert("time_off", rows("time_off", {"time_off_id": "T", "rep_id": rep_id} | off))
+    with stand.ledger.reading() as connection:
+        told = rep_week(connection, rep_id, None, stand.crm.config, stand.now, load_of(stand))
+        takers = connection.execute(select(func.count()).where(reps.c.role.not_in(["ldr", "bdr"]))).scalar_one()
+        within = OFFERS.c.offered_at >= monday, OFFERS.c.offered_at < end
+        made = connection.execute(select(func.count()).where(*within)).scalar_one()
+    assert (told["capacity"], told["places"]) == (10.0, 4)
+    assert (told["hours"], told["of_hours"]) == (16.0, 40.0)
+    assert told["per_hour"] == len(told["offers"]) / 16
+    assert made >= len(given) > 0
+    assert told["of_all_per_hour"] == made / (40 * takers - 24)

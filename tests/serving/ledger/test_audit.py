@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
+from features.clock import Hours
 from serving.actor import LOCAL
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.audit import Head, forget, head, record, verify
@@ -70,7 +71,7 @@ def decided(ledger: Ledger) -> None:
         "inputs_hash": "i", "book_seq": 1, "candidates": 3, "refused": "{}",
     }  # fmt: skip
     with changing(ledger, hours(1)) as change:
-        made = Desk(change, "UTC").offer("L2", "R2", decision_id="D1", policy="champion", propensity=0.1 + 0.2)
+        made = Desk(change, "UTC", Hours()).offer("L2", "R2", decision_id="D1", policy="champion", propensity=0.1 + 0.2)
         Decision(row, {"items": [], "vectors": {}}).commit(change)
         record(change, "local", "offer", "D1", {})
     with changing(ledger, hours(2)) as change:

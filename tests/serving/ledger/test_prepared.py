@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy import bindparam, insert, select
 
+from features.clock import Hours
 from serving.ledger import Ledger, LedgerError
 from serving.ledger.change import changing
-from serving.ledger.offers import Desk, week_of
+from serving.ledger.offers import Desk
 from serving.ledger.prepared import Prepared
 from serving.ledger.tables import DECISION_DETAILS, JOURNAL
+from serving.ledger.weeks import week_of
 from tests.serving.ledger.small import furnish, rows
 
 PUT = Prepared(insert(JOURNAL))
@@ -59,4 +61,4 @@ def test_a_reps_room_is_that_of_the_zone_in_which_he_is_now(ledger: Ledger) -> N
         with changing(ledger, night) as change:
             change.upsert("reps", rows("reps", rep))
             change.upsert("offers", rows("offers", one))
-            assert Desk(change, "UTC").room("R9") == room
+            assert Desk(change, "UTC", Hours()).room("R9") == room
