@@ -1,7 +1,8 @@
 """A service under mixed load for a while: whether its memory, its open files and its answers stay as they were.
 
 `SOAK_MINUTES=60 python -m benchmarks.soak` (10 without it) prints a line a minute, and at the end the slope of each
-worker's resident memory over the second half. Ends with 1 where an answer failed.
+worker's resident memory over the second half. SOAK_PAUSE: seconds that a caller rests after each request, 0 without it.
+Ends with 1 where an answer failed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from benchmarks.standing_service import Standing, standing
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
+PAUSE = float(os.environ.get("SOAK_PAUSE", "0"))
 CALLERS = 3
 #: Seconds between two looks at the memory.
 LOOK = 5.0
@@ -75,6 +77,7 @@ class Caller:
     def _post(self, client: httpx.Client, path: str, body: Any, key: str) -> Any:
         answer = client.post(path, json=body, headers={"Idempotency-Key": key})
         self.said[path, answer.status_code] += 1
+        self.stop.wait(PAUSE)
         return answer.json()
 
 
