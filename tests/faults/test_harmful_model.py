@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -29,13 +31,27 @@ from serving.minute import Minute
 from serving.policy import held_out
 from serving.start import decider
 from tests.serving.challengers import contrary, released
-from tests.serving.conftest import Crm
+from tests.serving.conftest import Crm, running
 from tests.serving.ledger.small import last_audited, table
 from tests.serving.live.standing import fill, release
 from tests.serving.live.test_follow import answers, placed, until
+from tests.serving.live.test_workers import every_worker
 
 #: New leads, each of an account of its own.
 LEADS = 90
+
+
+def kin_of(ledger: Ledger, like: str) -> dict[str, list[dict[str, Any]]]:
+    """New accounts like that of a lead, each with a contact and a lead."""
+    lead = next(row for row in table(ledger, "leads") if row["lead_id"] == like)
+    contact = next(row for row in table(ledger, "contacts") if row["contact_id"] == lead["contact_id"])
+    account = next(row for row in table(ledger, "accounts") if row["account_id"] == contact["account_id"])
+    kin = [{"account_id": f"A-{i}", "contact_id": f"C-{i}", "lead_id": f"L-{i}"} for i in range(LEADS)]
+    return {
+        "accounts": [account | {"account_id": one["account_id"]} for one in kin],
+        "contacts": [contact | {"account_id": one["account_id"], "contact_id": one["contact_id"]} for one in kin],
+        "leads": [lead | one for one in kin],
+    }
 
 
 @dataclass
@@ -54,19 +70,12 @@ class Trial:
 
     def leads(self) -> list[str]:
         """New accounts like one that has a lead to give, each with a contact and a lead, and reps without a limit."""
-        like = placed(self.live.recommender)[0]
-        lead = next(row for row in table(self.ledger, "leads") if row["lead_id"] == like)
-        contact = next(row for row in table(self.ledger, "contacts") if row["contact_id"] == lead["contact_id"])
-        account = next(row for row in table(self.ledger, "accounts") if row["account_id"] == contact["account_id"])
-        kin = [{"account_id": f"A-{i}", "contact_id": f"C-{i}", "lead_id": f"L-{i}"} for i in range(LEADS)]
-        accounts = [account | {"account_id": one["account_id"]} for one in kin]
-        contacts = [contact | {"account_id": one["account_id"], "contact_id": one["contact_id"]} for one in kin]
+        rows = kin_of(self.ledger, placed(self.live.recommender)[0])
         reps = [{"rep_id": str(rep_id), "weekly_capacity": 1e6} for rep_id in self.live.recommender.book.rep_ids]
-        rows = {"accounts": accounts, "contacts": contacts, "leads": [lead | one for one in kin], "reps": reps}
         with changing(self.ledger) as change:
-            ingest(change, rows)
+            ingest(change, rows | {"reps": reps})
         self.live.catch_up()
-        return [one["lead_id"] for one in kin]
+        return [one["lead_id"] for one in rows["leads"]]
 
     def offer(self, accepts: dict[bool, float]) -> None:
         """Offer them all. accepts: what share is, of the model's (False) and of held-out accounts' (True)."""
@@ -91,16 +100,20 @@ def turned(crm: Crm) -> Product:
 
 
 @pytest.fixture
-def trial(ledger: Ledger, crm: Crm, turned: Product, tmp_path: Path) -> Iterator[Trial]:
-    """Half of the accounts are held out."""
+def config_path(ledger: Ledger, crm: Crm, turned: Product, tmp_path: Path) -> Path:
+    """Half of the accounts are held out, and the turned model was released by force."""
     config_path = tmp_path / "callsheet.yaml"
     config_path.write_text(f"{crm.config_path.read_text()}\npolicy: {{holdout: 0.5, salt: guard}}\n")
-    config = load_config(config_path)
     fill(ledger, crm)
     release(ledger, crm, tmp_path)
     turned.save(tmp_path / "models" / turned.content_hash)
     Releases(ledger).promote(released(crm, turned), seen=2, reason="I know better", forced=True)
-    live = Live(ledger, config, tmp_path)
+    return config_path
+
+
+@pytest.fixture
+def trial(ledger: Ledger, config_path: Path, tmp_path: Path) -> Iterator[Trial]:
+    live = Live(ledger, load_config(config_path), tmp_path)
     yield Trial(live, Minute(live, decider(live)), config_path, tmp_path)
     live.close()
 
@@ -143,3 +156,32 @@ def test_without_a_service_the_command_that_holds_the_sla_does_it(trial: Trial) 
     now = Releases(trial.ledger).current()
     assert now is not None
     assert (now.revision, now.kind) == (4, "rollback")
+
+
+@pytest.mark.faults
+def test_a_running_service_rolls_it_back_on_every_worker(
+    url: str, ledger: Ledger, crm: Crm, config_path: Path, tmp_path: Path
+) -> None:
+    """Offers are made and answered over HTTP; nobody does anything about the model."""
+    rows = kin_of(ledger, placed(Live(ledger, load_config(config_path), tmp_path).recommender)[0])
+    reps = [{"rep_id": rep["rep_id"], "weekly_capacity": 1e6} for rep in table(ledger, "reps")]
+    with changing(ledger) as change:
+        ingest(change, rows | {"reps": reps})
+    options = ("--db", url, "--workers", "2")
+    with running(crm.folder, config_path, tmp_path, *options, ledger=True) as service:
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            for lead in rows["leads"]:
+                key, body = {"Idempotency-Key": lead["lead_id"]}, {"lead_id": lead["lead_id"], "k": 1, "commit": True}
+                said = client.post("/recommend_reps", json=body, headers=key).raise_for_status().json()
+                event = {"event_id": lead["lead_id"], "offer_id": said["items"][0]["offer_id"]} | {
+                    "at": datetime.now(UTC).isoformat()
+                }
+                no = {"kind": "rejected", "reason": "other"}
+                event |= {"kind": "accepted"} if said["policy"] == "holdout" else no
+                told = client.post("/record", json={"events": [event]}, headers=key).raise_for_status().json()
+                assert told["results"][0]["result"] == "applied"
+        until(lambda: every_worker(service, "/model", None, lambda said: said["model_version"] == "2"), 180)
+    now = Releases(ledger).current()
+    assert now is not None
+    assert (now.kind, now.called) == ("rollback", "model 2")
+    assert now.reason.startswith("the guard: of ")
