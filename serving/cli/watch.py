@@ -14,20 +14,21 @@ from serving.cli.options import (
     HOME,
     AsOfOption,
     ConfigOption,
-    DataOption,
     DbOption,
     Format,
     FormatOption,
     HomeOption,
+    LedgerDataOption,
     MappingOption,
     config_at,
+    ledger_url,
     say,
     snapshot_of,
 )
 
 
 def monitor(
-    data: DataOption,
+    data: LedgerDataOption = None,
     config: ConfigOption = CONFIG, home: HomeOption = HOME, mapping: MappingOption = None, db: DbOption = None,
     as_of: AsOfOption = None,
     window: Annotated[str, typer.Option(metavar="DURATION", help="The recent past, in days or weeks.")] = "28d",
@@ -48,22 +49,32 @@ def monitor(
 
     \b
     Examples
+      callsheet monitor                        the ledger's offers
       callsheet monitor --data crm
       callsheet monitor --data crm --window 8w --out drift.html
       callsheet monitor --data crm --model 3 --as-of 2026-06-01 --format json
     """
     settings = config_at(config)
     span = _span(window)
+    source = data if data is not None else ledger_url(db, home)
     from serving import listing
     from serving.ledger import Ledger
     from serving.monitor import look
     from serving.present_monitor import COLUMNS, refused, rows, show_monitored
 
     try:
-        known = snapshot_of(data, settings, mapping, as_of)
+        known = snapshot_of(source, settings, mapping, as_of)
         with closing(Ledger.open(db, home)) as ledger:
             looked = look(
-                known, settings, home, ledger, window=span, version=model, asked=as_of is not None, out=out, source=data
+                known,
+                settings,
+                home,
+                ledger,
+                window=span,
+                version=model,
+                asked=as_of is not None,
+                out=out,
+                source=source,
             )
     except (TableError, NotEnoughData) as error:
         if format is Format.table:

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +21,7 @@ import callsheet
 from features.config import load_config
 from features.snapshot import read_snapshot
 from serving.ledger import Ledger
+from serving.ledger.load import load
 from serving.ledger.releases import Released, Releases
 from training.compare import compare
 from training.monitor.reference import ARTIFACT
@@ -248,3 +250,18 @@ def test_nobody_is_named_anywhere(run: Run, trained: Trained) -> None:
             content = path.read_bytes()
             for secret in (CANARY, CANARY_NAME):
                 assert secret.encode() not in content, path
+
+
+def test_without_data_it_looks_at_the_ledger(run: Run, trained: Trained, tmp_path: Path) -> None:
+    home = shutil.copytree(trained.home, tmp_path / "home")
+    (home / "ledger.db").unlink(missing_ok=True)
+    at = ["--config", str(trained.crm / "callsheet.yaml"), "--home", str(home)]
+    none = run(*at)
+    assert none.code == 2
+    assert "callsheet load --data" in none.err
+    with closing(Ledger.open(None, home)) as ledger:
+        load(ledger, read_snapshot(str(trained.crm), config=load_config(trained.crm / "callsheet.yaml")))
+    told = ["--as-of", "2026-06-02", "--format", "json"]
+    ran, of_the_files = run(*at, *told), run(*trained.common, *told)
+    assert ran.code == 0, ran.err
+    assert ran.out == of_the_files.out
