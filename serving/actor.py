@@ -38,3 +38,5 @@ NOBODY: Final = Actor("nobody", frozenset())
 LOCAL: Final = Actor("local", frozenset(SCOPES))
 #: A person at the command line, by the name that this machine has for him.
 CLI: Final = Actor(f"cli:{_user()}", frozenset(SCOPES))
+#: What rolls a harmful model back without a person.
+GUARD: Final = Actor("guard", frozenset(("operate",)))

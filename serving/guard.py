@@ -13,7 +13,7 @@ import numpy as np
 from features.config import Config
 from features.errors import Conflict
 from serving import metrics
-from serving.actor import Actor
+from serving.actor import GUARD
 from serving.ledger import Ledger
 from serving.ledger import probation as made
 from serving.ledger.leases import take
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Who does it, as the audit keeps it.
-GUARD: Final = Actor("guard", frozenset(("operate",)))
 TASK: Final = "guard"
 #: A release that made too few offers for so long is left to people.
 ENDS: Final = timedelta(days=90)

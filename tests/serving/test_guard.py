@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 import callsheet
 from features.config import Config, read_config
 from serving import metrics
-from serving.guard import ENDS, GUARD, standing, tick, watch
+from serving.actor import GUARD
+from serving.guard import ENDS, standing, tick, watch
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
@@ -129,6 +130,8 @@ def test_a_model_that_does_worse_than_the_held_out_offers_beside_it_is_rolled_ba
     row, payload = last_audited(released)
     assert (row.actor, row.action, row.subject) == (GUARD.name, "rollback", "release 3")
     assert json.loads(payload)["reason"] == back.reason
+    assert Releases(released).rolled_back(NEW.content_hash, GUARD) == back
+    assert Releases(released).rolled_back(OLD.content_hash, GUARD) is None
     with released.reading() as connection:
         assert verify(connection) is None
     assert metrics.GUARD_ROLLBACKS._value.get() == before + 1
