@@ -47,6 +47,19 @@ class Standing:
         found = self.probation
         return found.before if found.worse == "before" or found.beside is None else found.beside
 
+    def as_dict(self) -> dict[str, object]:
+        """It for a program; no difference while the offers are too few to tell one."""
+        from training.probation import OFFERS
+
+        judged, found = self.judged, self.probation
+        band = (judged.difference, judged.low, judged.high) if judged is not None else (None, None, None)
+        held_to = None if judged is None else "held_out" if judged is found.beside else "before"
+        return {
+            "model": self.release.model.version if self.release.model else None, "revision": self.release.revision,
+            "settled": self.offers, "of": OFFERS, "held_to": held_to,
+            **dict(zip(("difference", "low", "high"), band, strict=True)),
+        }  # fmt: skip
+
     @property
     def sentence(self) -> str:
         """It in words."""
