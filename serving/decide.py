@@ -113,7 +113,7 @@ class Asked:
 
     def answer(self, decided: Mixed, k: int, *, reasons: bool) -> Answer:
         """The first k lines: open offers first, then what else would be worth it."""
-        said = self.recommender.answer(decided.ranking, k, reasons=reasons, held=self.held)
+        said = self.recommender.answer(decided.ranking, k, reasons=reasons)
         return {self.about[0]: self.about[1]} | said | {"policy": decided.name}
 
 
@@ -179,7 +179,7 @@ class Decider:
             held = self._held(rep_id)
             recommender, ranking = pilot.rank_leads(recommender, rep_id)
             free = ranking.without(dict.fromkeys(held, "lead_taken"))
-            return Asked(recommender, free, ("rep_id", rep_id), held=held)
+            return Asked(recommender, recommender.holding(free, held), ("rep_id", rep_id), held=held)
 
         def settle(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:
             return _best_leads(desk, asked, ranking, k)

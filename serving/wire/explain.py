@@ -37,7 +37,12 @@ class EventTold(Answer):
 
 
 class Replay(Answer):
-    """model: here, or gone; agrees: whether it says today, of the features of then, what it said then."""
+    """The model of then, asked again. agrees: whether it says today, of the features of then, what it said then.
+
+    model    here, and asked; gone: its files are not kept any more; held_back: workers crashed by it, so it is asked
+             again later; unusable: its files are here, and damaged or not of this version
+    because  why it could not be asked, and until when it is held back
+    """
 
     model: str
     agrees: bool | None
