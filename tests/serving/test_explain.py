@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from serving.cache import ModelCache
 from serving.crashes import Crashes
 from serving.explain import Answer, explained
 from serving.ledger import Ledger
+from serving.ledger.change import changing
 from serving.ledger.decisions import read
 from tests.serving.conftest import Crm, make_home
+from tests.serving.ledger.small import rows
 from tests.serving.standing_ledger import Stand
 
 
@@ -64,11 +67,15 @@ def test_open_offers_on_a_call_sheet_have_their_reasons_though_nobody_asked_for_
 ) -> None:
     lead_id = stand.free_lead()
     rep_id = stand.decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once()).answer["items"][0]["rep_id"]
+    if also == "nothing else":  # a rep who is away may be offered none
+        away = {"starts_at": stand.now, "ends_at": stand.now + timedelta(days=3)}
+        with changing(stand.ledger, stand.now) as change:
+            change.upsert("time_off", rows("time_off", {"time_off_id": "T", "rep_id": rep_id} | away))
     stand.minutes += 1
     stand.follow()
-    k = 3 if also == "a free lead" else 1
-    asked = stand.decider.leads(rep_id, k, actor=LOCAL, reasons=True).answer
-    answer = stand.decider.leads(rep_id, k, actor=LOCAL).answer
+    asked = stand.decider.leads(rep_id, 9, actor=LOCAL, reasons=True).answer
+    answer = stand.decider.leads(rep_id, 9, actor=LOCAL).answer
+    assert all(item["offer_id"] for item in answer["items"]) is (also == "nothing else")
     assert answer["items"][0]["lead_id"] == lead_id
     assert answer["items"][0]["offer_id"]
     assert [item["reasons"] for item in answer["items"]] == [[]] * len(answer["items"])
