@@ -20,7 +20,7 @@ from features.matrix import Matrix
 from models.product import Product
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
-from serving import deadline, traces
+from serving import deadline, metrics, traces
 from serving.computing import computing
 from serving.inline import book_with
 from serving.instants import iso
@@ -66,7 +66,7 @@ class Recommender:
     @standing.setter
     def standing(self, standing: Standing) -> None:
         product = standing.product
-        engine = Engine(self.book, self.config, product.vocabulary if product else None)
+        engine = Engine(self.book, self.config, product.vocabulary if product else None, metrics.unseen)
         self._served = standing, engine  # one reference: an answer never mixes two models
 
     @property

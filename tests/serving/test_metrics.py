@@ -103,7 +103,18 @@ def test_no_label_holds_an_id_or_anything_that_a_caller_chose(watched: Service, 
         for labels, _ in said:
             assert labels.get("route", "other") in routes, name
             assert labels.get("rung", "none") in rungs, name
-            assert set(labels) <= {"route", "rung", "status", "policy", "given", "rule", "code", "result", "le"}, name
+            assert set(labels) <= {
+                "route",
+                "rung",
+                "status",
+                "policy",
+                "given",
+                "rule",
+                "code",
+                "result",
+                "le",
+                "feature",
+            }, name
     values = {v for said in samples.values() for labels, _ in said for v in labels.values()}
     assert not values & {*map(str, crm.book.lead_ids), *map(str, crm.book.rep_ids)}
     assert not [v for v in values if "canary" in v or "7f3" in v]
