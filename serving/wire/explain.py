@@ -70,7 +70,7 @@ class LeadNow(Answer):
                unplaced, closed; open: it is offered on within a minute (waits_for: reps), or the next plan takes it up
                and nothing before that unless somebody asks for a rep (waits_for: plan)
     because    rule, or reason of a rejection -> how many reps it refused, or gave it; withdrawn: the offer was taken
-               back; not_asked: nobody asked for a rep yet
+               back; not_asked: nobody asked to place it yet, advice aside
     waits_for  reps, data, person or plan, as /due says it; null where it is assigned, held by an offer or closed
     """
 
