@@ -27,7 +27,7 @@ def create(
     scope: Annotated[
         str, typer.Option("--scope", metavar="SCOPES", help="What it allows: route, record, ingest, operate, read.")
     ],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose it is; of one name, one caller.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose it is; Idempotency-Keys go by it.")],
     rep: Annotated[
         str | None, typer.Option("--rep", metavar="REP", help="A rep's own key: it records only that rep's offers.")
     ] = None,
