@@ -56,7 +56,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Watch": (watch.monitor, sla.sla, questions.questions),
     "Decide": (decide.plan, decide.explain, lift.lift),
-    "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore, ledger.erase),
+    "Ledger": (ledger.load, ledger.export, ledger.backup, ledger.restore, ledger.access, ledger.erase),
     "Ask": (ask.score, ask.recommend, ask.serve, ask.ui, ask.demo),
 }
 #: Commands that come in groups: the panel, what the group is about, and its commands by name.

@@ -19,17 +19,33 @@ T = TypeVar("T")
 
 
 class Coding:
-    """From the book's codes of each category feature to the vocabulary's, one table each, made once for an engine."""
+    """From the book's codes of each category feature to the vocabulary's, one table each, made once for an engine.
 
-    def __init__(self, words: Mapping[str, Sequence[str]], vocabulary: Vocabulary) -> None:
+    unseen   is told of categories that were asked for and that the vocabulary lacks: the feature, and how often
+    """
+
+    def __init__(
+        self,
+        words: Mapping[str, Sequence[str]],
+        vocabulary: Vocabulary,
+        unseen: Callable[[str, int], None] | None = None,
+    ) -> None:
         self.tables = {
             # The last place answers code -1: null.
             feature: np.append(vocabulary.recode(feature, np.array(values, dtype=object)), np.float32(np.nan))
             for feature, values in words.items()
         }
+        self._unseen = unseen
+        # Of the features alone whose words it does not all hold, so that it costs nothing where it holds them.
+        lacks = {feature: np.append(np.isnan(table[:-1]), False) for feature, table in self.tables.items()}
+        self._lacks = {feature: those for feature, those in lacks.items() if those.any()}
 
     def recode(self, feature: str, codes: np.ndarray) -> np.ndarray:
         """(n,) float32 of the book's codes (n,), of which -1 is null."""
+        if self._unseen is not None and feature in self._lacks:
+            met = int(np.count_nonzero(self._lacks[feature][codes]))
+            if met:
+                self._unseen(feature, met)
         return np.asarray(self.tables[feature][codes])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -25,14 +25,18 @@ class Engine:
     """Features and eligibility from one book, under one configuration and one vocabulary.
 
     vocabulary  the categories' codes; a model is served with the one that it was fitted with. None: the book's own.
+    unseen      is told how often a feature's category was asked for that the vocabulary lacks
     """
 
     version = FEATURE_VERSION
 
-    def __init__(self, book: Book, config: Config, vocabulary: Vocabulary | None = None) -> None:
+    def __init__(
+        self, book: Book, config: Config, vocabulary: Vocabulary | None = None,
+        unseen: Callable[[str, int], None] | None = None,
+    ) -> None:  # fmt: skip
         self.book, self.config = book, config
         self.vocabulary = vocabulary or Vocabulary(book.words)
-        self.coding = Coding(book.words, self.vocabulary)
+        self.coding = Coding(book.words, self.vocabulary, unseen)
         self._place = {name: i for i, name in enumerate(COLUMNS)}
 
     def matrix(self, lead_id: Sequence[str] | np.ndarray, rep_id: Sequence[str] | np.ndarray, as_of: object) -> Matrix:

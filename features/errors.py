@@ -131,6 +131,18 @@ class ModelError(CallsheetError):
     status = 503
 
 
+class ModelGone(ModelError):
+    """A model's files are not kept here, or not any more."""
+
+    code = "model_gone"
+
+
+class ModelHeldBack(ModelError):
+    """A model may not compute for a while, because workers crashed by it."""
+
+    code = "model_held_back"
+
+
 class NotEnoughData(CallsheetError):
     """The data cannot teach or judge a model; the rules serve."""
 

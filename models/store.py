@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.errors import ModelError
+from features.errors import ModelError, ModelGone
 
 MANIFEST = "manifest.json"
 #: No model of ours comes near; a file that does is refused before it is read.
@@ -38,7 +38,8 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
 def read(folder: Path, *, expected: str | None = None) -> dict[str, bytes]:
     """The files of a model, every byte checked against the manifest, and the manifest against `expected`.
 
-    Raises ModelError for a missing, added, cut, grown or changed file, a broken manifest, or another content hash.
+    Raises ModelError for a missing, added, cut, grown or changed file, a broken manifest, or another content hash;
+    ModelGone where there is no manifest
     """
     listing, stated = _manifest(folder)
     if expected is not None and stated != expected:
@@ -89,7 +90,7 @@ def _manifest(folder: Path) -> tuple[dict[str, tuple[str, int]], str]:
         listing = {name: (entry["sha256"], entry["size"]) for name, entry in content["files"].items()}
         stated = content["content_hash"]
     except OSError:
-        raise ModelError(f"There is no model in {folder.name}: it has no {MANIFEST}.") from None
+        raise ModelGone(f"There is no model in {folder.name}: it has no {MANIFEST}.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError("The model's manifest is damaged.") from None
     sizes = [size for _, size in listing.values()]

@@ -18,11 +18,18 @@ class Actor:
 
     name    as the audit and the decisions keep it: `key:<key_id>`, `oidc:<subject>`, `local`, or `cli:<user>`
     rep_id  a rep's own credential: it records answers of that rep's offers only
+    caller  who it stays when its key is rotated; None: the name says
     """
 
     name: str
     scopes: frozenset[str]
     rep_id: str | None = None
+    caller: str | None = None
+
+    @property
+    def whose(self) -> str:
+        """Whose an Idempotency-Key is that it sends: a retry may come under the key that took the first one's place."""
+        return self.caller or self.name
 
 
 def _user() -> str:
@@ -38,3 +45,5 @@ NOBODY: Final = Actor("nobody", frozenset())
 LOCAL: Final = Actor("local", frozenset(SCOPES))
 #: A person at the command line, by the name that this machine has for him.
 CLI: Final = Actor(f"cli:{_user()}", frozenset(SCOPES))
+#: What rolls a harmful model back without a person.
+GUARD: Final = Actor("guard", frozenset(("operate",)))

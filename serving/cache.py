@@ -74,7 +74,7 @@ class ModelCache:
     def load(self, content_hash: str) -> Product:
         """The model, once its bytes are verified and another process has survived loading it.
 
-        Raises ModelError, also where workers crash by it
+        Raises ModelError; ModelGone where it is not here, ModelHeldBack where workers crash by it
         """
         folder = self.folder(content_hash)
         self.crashes.check(content_hash)

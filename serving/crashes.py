@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from features.errors import ModelError
+from features.errors import ModelHeldBack
 
 #: Crashes within so long after which a model is held back, and for how long after the last one.
 TRIES: Final = 3
@@ -55,9 +55,9 @@ class Crashes:
         return None
 
     def check(self, content_hash: str) -> None:
-        """Go on with a model. Raises ModelError where it is held back."""
+        """Go on with a model. Raises ModelHeldBack where it is."""
         if (why := self.held(content_hash)) is not None:
-            raise ModelError(why)
+            raise ModelHeldBack(why)
 
 
 def _crash(line: str) -> tuple[datetime, str] | None:

@@ -62,7 +62,7 @@ class Asked:
     about  lead_id or rep_id, and its value; rows: what an inline lead brings, by table
     held   open offers of the rep who is asked about, by lead
     rules  the same candidates ranked by the rules alone, where the policy needs it; account: the lead's
-    again  whether the lead was offered before
+    again  whether the lead was offered before; why: the reason for which it is offered anew, by the SLA's work
     """
 
     recommender: Recommender
@@ -73,6 +73,7 @@ class Asked:
     rules: Ranking | None = None
     account: str = ""
     again: bool = False
+    why: str | None = None
 
     @classmethod
     def of_lead(cls, recommender: Recommender, lead_id: str, rows: Mapping[str, Mapping[str, Any]]) -> Asked:
@@ -112,7 +113,7 @@ class Asked:
 
     def answer(self, decided: Mixed, k: int, *, reasons: bool) -> Answer:
         """The first k lines: open offers first, then what else would be worth it."""
-        said = self.recommender.answer(decided.ranking, k, reasons=reasons, held=self.held)
+        said = self.recommender.answer(decided.ranking, k, reasons=reasons)
         return {self.about[0]: self.about[1]} | said | {"policy": decided.name}
 
 
@@ -145,18 +146,18 @@ class Decider:
 
     def reps(
         self, lead_id: str | None, lead: Mapping[str, Any] | None, k: int, *, actor: Actor, reasons: bool = False,
-        once: Once | None = None,
+        once: Once | None = None, why: str | None = None,
     ) -> Decided:  # fmt: skip
         """Who should get this lead?
 
         lead     one that is not stored yet, instead of lead_id; a commit stores it
-        once     given: commit once, and offer the lead to the best who has room
+        once     given: commit once, and offer the lead to the best who has room; why: for what reason again
         Raises   UnknownId, AlreadyStored, Busy; LedgerError where a commit cannot be written
         """
 
         def rank(recommender: Recommender) -> Asked:
             if lead is None:
-                return Asked.of_lead(recommender, str(lead_id), {})
+                return replace(Asked.of_lead(recommender, str(lead_id), {}), why=why)
             refuse_future(lead, self.clock())
             having, rows = recommender.with_inline(lead)
             return Asked.of_lead(having, str(rows["leads"]["lead_id"]), rows)
@@ -178,7 +179,7 @@ class Decider:
             held = self._held(rep_id)
             recommender, ranking = pilot.rank_leads(recommender, rep_id)
             free = ranking.without(dict.fromkeys(held, "lead_taken"))
-            return Asked(recommender, free, ("rep_id", rep_id), held=held)
+            return Asked(recommender, recommender.holding(free, held), ("rep_id", rep_id), held=held)
 
         def settle(desk: Desk, asked: Asked, ranking: Ranking) -> Sequence[str]:
             return _best_leads(desk, asked, ranking, k)
@@ -349,9 +350,9 @@ def _not_stored(change: Change, table: str, row: Mapping[str, Any]) -> None:
 
 
 def _told(route: str, asked: Asked, said: Answer) -> dict[str, Any]:
-    """What the audit keeps of a commit: ids alone."""
+    """What the audit keeps of a commit: ids alone, and why a lead is offered again."""
     items = [item for item in said["items"] if item["offer_id"]]
-    return {
+    return ({"reoffered": asked.why} if asked.why else {}) | {
         "route": route, asked.about[0]: asked.about[1], "policy": said["policy"],
         "model_version": said["model_version"],
         "offers": {item[asked.ranking.ranked]: item["offer_id"] for item in items},

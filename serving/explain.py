@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.errors import CallsheetError
+from features.errors import CallsheetError, ModelGone, ModelHeldBack
 from features.matrix import Matrix
 from models.product import Product
 from serving.computing import computing
@@ -21,7 +21,8 @@ from serving.reasons import told as told_by
 log = logging.getLogger(__name__)
 
 Answer = dict[str, Any]
-#: A model by its content hash. Raises ModelError where it is not kept any more.
+#: A model by its content hash. Raises ModelGone where it is not kept any more, another ModelError where it may not be
+#: asked for now, or cannot be.
 Load = Callable[[str], Product]
 
 
@@ -29,10 +30,10 @@ def explained(told: Told, load: Load, lead: Answer | None = None) -> Answer:
     """A decision as it was answered, and what came of it.
 
     lead       where its lead is now
-    replay     the model of then on the features of then: whether it says the same; null where no model scored, the
-               model is gone, or the decision's particulars were erased with the contact that they were about
+    replay     the model of then on the features of then: whether it says the same, or why it cannot be asked; null
+               where no model scored, or the decision's particulars were erased with the contact that they were about
     shadow     whom the challenger would have taken, where it looked on
-    reasons    of each candidate that was shown, made anew from both and from the names that were known then; where no
+    reasons    of each line that was shown, made anew from both and from the names that were known then; where no
                model scored, the rule that ranked it
     """
     row, detail = told.row, told.detail
@@ -69,31 +70,40 @@ _KEPT = (
 def replayed(
     row: Mapping[str, Any], detail: Mapping[str, Any], load: Load, only: str | None = None
 ) -> tuple[Answer | None, dict[str, list[Answer]]]:  # fmt: skip
-    """What the model of then says today of a decision, and the reasons by candidate that was shown; only: of one."""
+    """What the model of then says today of a decision, and the reasons of each line, by whom it names; only: of one."""
     facts = detail.get("facts", {})  # decisions of earlier versions kept none
-    place = {one: i for i, one in enumerate(detail["candidates"])}
-    shown = [one for one in detail["vectors"] if one in place and only in (None, one)]
-    answered = [item[detail["ranked"]] for item in detail["items"] if only in (None, item[detail["ranked"]])]
+    # What is held stands above the candidates and is none of them: of it the line alone says what it was worth.
+    lines = {item[detail["ranked"]]: (item["score"], item["expected_value"]) for item in detail["items"]}
+    ranked = zip(detail["candidates"], zip(detail["score"], detail["expected_value"], strict=True), strict=True)
+    worth = lines | dict(ranked)
     reasons = {
-        one: by_rule(detail["score"][place[one]], facts.get(one, {}))
-        for one in answered
-        if one in place and detail["expected_value"][place[one]] is None
+        one: by_rule(worth[one][0], facts.get(one, {}))
+        for one in lines
+        if only in (None, one) and worth[one][1] is None
     }
-    scored = [one for one in shown if detail["expected_value"][place[one]] is not None]
+    shown = [one for one in detail["vectors"] if one in worth and only in (None, one)]
+    scored = [one for one in shown if worth[one][1] is not None]
     if row["content_hash"] is None or not scored:
         return None, reasons
     try:
         product = load(row["content_hash"])
     except CallsheetError as error:
-        return {"model": "gone", "agrees": None, "because": str(error)}, reasons
+        return {"model": _state(error), "agrees": None, "because": str(error)}, reasons
     values = np.array([detail["vectors"][one] for one in scored], dtype=np.float32)  # None reads as NaN
     blank, then = np.full(len(scored), "", object), np.full(len(scored), micros(row["as_of"]), np.int64)
     matrix = Matrix(values, tuple(detail["columns"]), blank, blank, then, product.vocabulary)
-    written = np.array([detail["score"][place[one]] for one in scored])
+    written = np.array([worth[one][0] for one in scored])
     with computing(product.content_hash):
         same = bool(np.array_equal(product.predict(matrix).score, written))
     by_model = told_by(product, matrix, [facts.get(one, {}) for one in scored])
     return {"model": "here", "agrees": same, "because": None}, reasons | dict(zip(scored, by_model, strict=True))
+
+
+def _state(error: CallsheetError) -> str:
+    """Why a model cannot be asked, in a word."""
+    if isinstance(error, ModelHeldBack):
+        return "held_back"
+    return "gone" if isinstance(error, ModelGone) else "unusable"
 
 
 def _offer(row: Mapping[str, Any]) -> Answer:

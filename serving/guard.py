@@ -13,7 +13,7 @@ import numpy as np
 from features.config import Config
 from features.errors import Conflict
 from serving import metrics
-from serving.actor import Actor
+from serving.actor import GUARD
 from serving.ledger import Ledger
 from serving.ledger import probation as made
 from serving.ledger.leases import take
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Who does it, as the audit keeps it.
-GUARD: Final = Actor("guard", frozenset(("operate",)))
 TASK: Final = "guard"
 #: A release that made too few offers for so long is left to people.
 ENDS: Final = timedelta(days=90)
@@ -48,6 +46,19 @@ class Standing:
         """The comparison that tells of it: the one by which it is worse, else with the held-out ones, if there is."""
         found = self.probation
         return found.before if found.worse == "before" or found.beside is None else found.beside
+
+    def as_dict(self) -> dict[str, object]:
+        """It for a program; no difference while the offers are too few to tell one."""
+        from training.probation import OFFERS
+
+        judged, found = self.judged, self.probation
+        band = (judged.difference, judged.low, judged.high) if judged is not None else (None, None, None)
+        held_to = None if judged is None else "held_out" if judged is found.beside else "before"
+        return {
+            "model": self.release.model.version if self.release.model else None, "revision": self.release.revision,
+            "settled": self.offers, "of": OFFERS, "held_to": held_to,
+            **dict(zip(("difference", "low", "high"), band, strict=True)),
+        }  # fmt: skip
 
     @property
     def sentence(self) -> str:

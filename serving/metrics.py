@@ -32,6 +32,10 @@ DECISIONS: Final = Counter(
     "callsheet_decisions_total", "Answers that rank. given: advice, decision (recorded), offer (committed).",
     ("policy", "rung", "given"),
 )  # fmt: skip
+UNSEEN: Final = Counter(
+    "callsheet_unseen_categories_total",
+    "Categories of leads and reps that were ranked, and that the model has never seen, by feature.", ("feature",),
+)  # fmt: skip
 REFUSALS: Final = Counter("callsheet_refusals_total", "Candidates that a rule refused, by the rule.", ("rule",))
 FEEDBACK: Final = Counter("callsheet_feedback_total", "Events that were reported, by what became of them.", ("result",))
 FEEDBACK_LAG: Final = Histogram(
@@ -95,9 +99,9 @@ ENDS: Final = Gauge(
 )  # fmt: skip
 
 ALL: Final = (
-    REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, FEEDBACK, FEEDBACK_LAG, MODEL_AGE,
-    LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, UNPLACED, OFFERS, CHALLENGED, CHALLENGER_SECONDS, CHALLENGER_REFUSED,
-    GUARD_OFFERS, GUARD_DIFFERENCE, GUARD_ROLLBACKS, ENDS,
+    REQUESTS, WAITS, TURNED_AWAY, RUNNING, WAITING, OPEN, DECISIONS, REFUSALS, UNSEEN, FEEDBACK, FEEDBACK_LAG,
+    MODEL_AGE, LEDGER_LAG, LEDGER_STALE, OVERDUE, EXPIRED, UNPLACED, OFFERS, CHALLENGED, CHALLENGER_SECONDS,
+    CHALLENGER_REFUSED, GUARD_OFFERS, GUARD_DIFFERENCE, GUARD_ROLLBACKS, ENDS,
 )  # fmt: skip
 
 
@@ -113,6 +117,11 @@ def decided(answer: Mapping[str, Any], route: str, offers: Iterable[str] = ()) -
     DECISIONS.labels(str(answer["policy"]), str(answer["rung"]), given).inc()
     for rule, refused in (answer.get("refused") or {}).items():
         REFUSALS.labels(rule).inc(refused)
+
+
+def unseen(feature: str, met: int) -> None:
+    """Count categories that the model which ranks has never seen."""
+    UNSEEN.labels(feature).inc(met)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -52,7 +52,10 @@ class Router(Protocol):
     """Who ranks leads by what is committed now."""
 
     def offer(self, lead_id: str, reason: str) -> Placed:
-        """Rank a lead anew and offer it to the best who may have it: never to one who had it."""
+        """Rank a lead anew and offer it to the best who may have it: never to one who had it.
+
+        The audit's row of the offer, written with it, says why.
+        """
         ...
 
     def look(self, lead_ids: Sequence[str]) -> Mapping[str, Placed]:
@@ -89,7 +92,6 @@ def send_on(ledger: Ledger, config: Config, router: Router, now: datetime) -> Se
         if stopped is None and placed is None:
             continue
         if placed is not None and placed.offer_id is not None:
-            _note(ledger, lead.lead_id, placed.offer_id, lead.reason, now)
             reoffered[lead.lead_id] = placed.offer_id
             continue
         nobody = stopped or Unplaced(lead.lead_id, placed.because, placed.until)  # type: ignore[union-attr]
@@ -177,7 +179,6 @@ def _tried_again(ledger: Ledger, router: Router, now: datetime) -> dict[str, str
             continue
         placed = _offered(router, lead_id, FREE)
         if placed is not None and placed.offer_id is not None:
-            _note(ledger, lead_id, placed.offer_id, FREE, now)
             offered[lead_id] = placed.offer_id
     return offered
 
@@ -188,12 +189,6 @@ def _offered(router: Router, lead_id: str, reason: str) -> Placed | None:
     except CallsheetError as error:
         log.warning("Lead %s waits for its next offer: %s", lead_id, error)
         return None
-
-
-def _note(ledger: Ledger, lead_id: str, offer_id: str, reason: str, now: datetime) -> None:
-    """Say in the audit why the lead was offered again."""
-    with changing(ledger, now) as change:
-        audit(change, SLA.name, "reoffer", lead_id, {"offer_id": offer_id, "reason": reason})
 
 
 def _unplace(ledger: Ledger, nobody: Unplaced, now: datetime) -> bool:

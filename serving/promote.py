@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.config import Config
 from features.errors import UsageError
+from serving.actor import GUARD
 from serving.cache import ModelCache, probe
 from serving.challenge import settle
 from serving.ledger import Ledger
@@ -20,7 +21,7 @@ from serving.ledger.shadows import watched
 if TYPE_CHECKING:
     from features.snapshot import Snapshot
     from training.champion import Champion
-    from training.gate import Shadowed, Verdict
+    from training.gate import Harm, Shadowed, Verdict
     from training.tracking import Store
 
 log = logging.getLogger(__name__)
@@ -84,9 +85,9 @@ def promote(
     found = registry.challenger() if version is None else registry.version(version)
     if found is None:
         raise UsageError("There is no trained model to promote; run `callsheet train` first.", field="model")
-    verdict = judge(
-        home, found.run_id, config, _champion(home, current), snapshot, _watched(ledger, found.content_hash)
-    )
+    serving, digest = _champion(home, current), found.content_hash
+    past = _watched(ledger, digest), _harm(releases, digest)
+    verdict = judge(home, found.run_id, config, serving, snapshot, *past)
     renew(registry, found.run_id)
     if not verdict.passed and not force:
         return Promotion(found.version, verdict, None)
@@ -108,6 +109,13 @@ def _watched(ledger: Ledger, content_hash: str) -> Shadowed | None:
     with ledger.reading() as connection:
         seen = watched(connection, content_hash)
     return Shadowed(seen.decisions, seen.errors, seen.agreed) if seen.decisions else None
+
+
+def _harm(releases: Releases, content_hash: str) -> Harm | None:
+    from training.gate import Harm
+
+    back = releases.rolled_back(content_hash, GUARD)
+    return Harm(back.promoted_at, back.revision, back.reason) if back is not None else None
 
 
 def champion(home: Path, ledger: Ledger) -> Champion | None:

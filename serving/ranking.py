@@ -63,6 +63,31 @@ def ruled(score: np.ndarray, rung: str, reason: str | None, matrix: Matrix | Non
 
 
 @dataclass(frozen=True)
+class Held:
+    """The open offers of the rep who is asked about, scored as of now: they stand above what is ranked.
+
+    ids     (m,) of their leads, pairs: the codes of lead and rep; offers: lead_id -> offer_id
+    best    (m,) positions in the order of their scores, the best first
+    """
+
+    ids: np.ndarray
+    pairs: tuple[np.ndarray, np.ndarray]
+    offers: Mapping[str, str]
+    order: Order
+    best: np.ndarray
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an answer: whom it names, the codes of its lead and rep, and its features, where they were made."""
+
+    one: str
+    lead: int
+    rep: int
+    vector: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Candidates of one question, filtered and ranked.
 
@@ -71,6 +96,7 @@ class Ranking:
     rows     (n,) candidates that were scored; order: their scores; best: (n,) positions in rows, the best first
     now      the instant of the question, int64 microseconds UTC; rep: code of the rep who is asked about, if one is
     pairs    (c,) codes of each candidate's lead and rep
+    held     what stands above them on a rep's call sheet
     """
 
     ranked: str
@@ -83,6 +109,7 @@ class Ranking:
     now: int
     pairs: tuple[np.ndarray, np.ndarray]
     rep: int | None = None
+    held: Held | None = None
 
     @property
     def best_ids(self) -> list[str]:
@@ -93,6 +120,25 @@ class Ranking:
         """Codes of the leads and of the reps of positions in rows."""
         lead, rep = self.pairs
         return lead[self.rows[best]], rep[self.rows[best]]
+
+    def lines(self, k: int) -> list[Line]:
+        """The first k lines: what is held, then what is ranked."""
+        first = [] if self.held is None else _lines(self.held.ids, self.held.pairs, self.held.order, self.held.best[:k])
+        best = self.best[: k - len(first)]
+        lead, rep = self.pairs
+        pairs = lead[self.rows], rep[self.rows]
+        return [*first, *_lines(self.ids[self.rows], pairs, self.order, best)]
+
+    @property
+    def product(self) -> Product | None:
+        """The model that scored any of it; None: none did."""
+        return self.order.product or (self.held.order.product if self.held is not None else None)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the features of its lines."""
+        orders = [self.order] if self.held is None else [self.order, self.held.order]
+        return next((one.matrix.columns for one in orders if one.matrix is not None), ())
 
     @property
     def counted(self) -> dict[str, int]:
@@ -117,6 +163,15 @@ class Ranking:
         for place in np.flatnonzero(np.isin(self.ids, list(ids))):
             refused[place] = REFUSALS.index(ids[str(self.ids[place])]) + 1
         return replace(self, refused=refused, best=self.best[refused[self.rows[self.best]] == 0])
+
+
+def _lines(ids: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], order: Order, best: np.ndarray) -> list[Line]:
+    """Positions in an order of (n,) pairs, as lines."""
+    known = order.matrix
+    return [
+        Line(str(ids[i]), int(pairs[0][i]), int(pairs[1][i]), known.values[i] if known is not None else None)
+        for i in best.tolist()
+    ]
 
 
 def codes_of(book: Book, lead_ids: Sequence[str], rep_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,13 +20,13 @@ from features.matrix import Matrix
 from models.product import Product
 from models.rules import HASH, OWNER_TERRITORY, rank_by_rules, rendezvous
 from models.value import expected_value
-from serving import deadline, traces
+from serving import deadline, metrics, traces
 from serving.computing import computing
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
 from serving.policy import first_turns, kept_out
-from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Order, Ranking, codes_of, ruled
+from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Held, Order, Ranking, codes_of, ruled
 from serving.reasons import Facts, facts_of, reasons_of
 from serving.trial import Contender
 
@@ -66,7 +66,7 @@ class Recommender:
     @standing.setter
     def standing(self, standing: Standing) -> None:
         product = standing.product
-        engine = Engine(self.book, self.config, product.vocabulary if product else None)
+        engine = Engine(self.book, self.config, product.vocabulary if product else None, metrics.unseen)
         self._served = standing, engine  # one reference: an answer never mixes two models
 
     @property
@@ -230,15 +230,10 @@ class Recommender:
             return order.best(rep, len(rep))
         return order.best(lead, len(lead), first_turns(self.config.policy, str(self.book.rep_ids[rep[0]]), now))
 
-    def answer(
-        self, ranking: Ranking, k: int, *, reasons: bool = False, held: Mapping[str, str] | None = None
-    ) -> Answer:  # fmt: skip
-        """The first k lines of a ranking, as advice.
-
-        held   open offers of the rep who is asked about, lead_id -> offer_id: they come first
-        """
+    def answer(self, ranking: Ranking, k: int, *, reasons: bool = False) -> Answer:
+        """The first k lines of a ranking, as advice: what is held comes first."""
         order = ranking.order
-        first = self._held_items(ranking, held or {}, reasons)[:k]
+        first = self._held_items(ranking, k, reasons)
         best = ranking.best[: k - len(first)]
         rest = self._items(ranking.ranked, order, best, ranking.pairs_of(best), reasons, ranking.now)
         items = [item | {"rank": place + 1} for place, item in enumerate([*first, *rest])]
@@ -247,18 +242,30 @@ class Recommender:
             "refused": ranking.counted, "scored": len(ranking.rows), "items": items,
         }  # fmt: skip
 
-    def _held_items(self, ranking: Ranking, held: Mapping[str, str], reasons: bool) -> list[Answer]:
-        """The lines of open offers, the best first: scored as of now like any other."""
-        known = [lead_id for lead_id in held if lead_id in self.book.lead_index]
+    def holding(self, ranking: Ranking, offers: Mapping[str, str]) -> Ranking:
+        """The ranking of a rep's leads with his open offers above it, scored as of now like any other.
+
+        offers   lead_id -> offer_id; those of leads that the book does not know yet are left out
+        """
+        known = [lead_id for lead_id in offers if lead_id in self.book.lead_index]
         if not known or ranking.rep is None:
-            return []
+            return ranking
         lead = self.book.lead_index.codes(known)
         rep, t = np.full(len(lead), ranking.rep), np.full(len(lead), ranking.now, np.int64)
         standing, engine = self._served
         order = self._order(standing, engine, lead, rep, t, sheet=True)
         best = self._best("lead_id", order, lead, rep, ranking.now)
-        items = self._items("lead_id", order, best, (lead[best], rep[best]), reasons, ranking.now)
-        return [item | {"offer_id": held[item["lead_id"]]} for item in items]
+        return replace(ranking, held=Held(self.book.lead_ids[lead], (lead, rep), offers, order, best))
+
+    def _held_items(self, ranking: Ranking, k: int, reasons: bool) -> list[Answer]:
+        """The lines of open offers, the best first."""
+        held = ranking.held
+        if held is None:
+            return []
+        best = held.best[:k]
+        pairs = held.pairs[0][best], held.pairs[1][best]
+        items = self._items("lead_id", held.order, best, pairs, reasons, ranking.now)
+        return [item | {"offer_id": held.offers[item["lead_id"]]} for item in items]
 
     def _items(
         self, ranked: str, order: Order, best: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], reasons: bool,
@@ -278,10 +285,12 @@ class Recommender:
         ]  # fmt: skip
 
     def facts(self, ranking: Ranking, shown: int) -> dict[str, Facts]:
-        """What a person calls the parts of the pairs of the first `shown` candidates, by candidate."""
-        best = ranking.best[:shown]
-        named = facts_of(self.book, self.config, *ranking.pairs_of(best), ranking.now)
-        return dict(zip(ranking.best_ids[:shown], named, strict=True))
+        """What a person calls the parts of the pairs of the first `shown` lines, by whom they name."""
+        lines = ranking.lines(shown)
+        lead, rep = (np.array([getattr(line, side) for line in lines], np.int64) for side in ("lead", "rep"))
+        return dict(
+            zip((line.one for line in lines), facts_of(self.book, self.config, lead, rep, ranking.now), strict=True)
+        )
 
     def judge(self, lead: np.ndarray, rep: np.ndarray, now: int) -> tuple[np.ndarray, Callable[[np.ndarray], Order]]:
         """(n,) what refuses each pair by codes, and the order of those of them that are named by position."""

@@ -32,7 +32,7 @@ def record_events(
     Raises   KeyRefused, LedgerError; then nothing was recorded
     """
     said = RecordAsk.model_construct(events=list(events)).model_dump(mode="json", exclude_none=True)
-    once = Once.of(actor.name, ROUTE, key, said) if key is not None else None
+    once = Once.of(actor.whose, ROUTE, key, said) if key is not None else None
     with changing(ledger, now or datetime.now(UTC)) as change:
         if before := replayed(change.connection, once):
             return before

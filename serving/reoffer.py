@@ -34,7 +34,7 @@ class Rerouted:
             return nobody
         # Once is for callers that retry; here a lead that was offered in between is held, and that settles it.
         once = Once.of(SLA.name, ROUTE, uuid.uuid4().hex, {"lead_id": lead_id, "reason": reason})
-        answer = self.decider.reps(lead_id, None, 1, actor=SLA, once=once).answer
+        answer = self.decider.reps(lead_id, None, 1, actor=SLA, once=once, why=reason).answer
         made = [item["offer_id"] for item in answer["items"] if item["offer_id"]]
         return Placed(made[0] if made else None, answer["refused"])
 

@@ -119,7 +119,7 @@ def _once(route: str, commit: bool = True) -> Once | None:
         return None
     if passed.ask is None:
         raise DeadlinePassed
-    return Once.of(passed.actor.name, route, passed.idempotency_key, passed.ask.model_dump(mode="json"))
+    return Once.of(passed.actor.whose, route, passed.idempotency_key, passed.ask.model_dump(mode="json"))
 
 
 def _said(decided: Decided) -> Answer:
@@ -319,7 +319,7 @@ class Callsheet:
             actor, key = PASSED.get().actor, PASSED.get().idempotency_key
             # What is left out stays as it is and null empties, so they are not the same request.
             said = tables.model_dump(mode="json", exclude_unset=True)
-            once = Once.of(actor.name, "ingest", key, said) if key is not None else None
+            once = Once.of(actor.whose, "ingest", key, said) if key is not None else None
             return _said(self.doors.take_in(tables.rows(), actor, once))
 
         return _answered(answer)

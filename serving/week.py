@@ -41,7 +41,7 @@ def rep_week(
     refused          by rule, in how many decisions on a lead he was refused; asked: how many decisions there were, each
                      lead of a committed plan being one
     offers           each with its rank and worth in its decision, and the strongest reason for it: as it was answered,
-                     else made anew by the model of then, which `load` brings; None: that is gone, or it was erased;
+                     else made anew by the model of then, which `load` brings; None: it cannot be asked, or was erased;
                      rank: of a plan's, that of the rep among those who could have the lead
     Raises           UnknownId, InputError
     """

@@ -33,6 +33,13 @@ WeekOption = Annotated[
 ]
 ASSIGNED = ("lead_id", "rep_id", "offer_id", "expected_value", "p_convert", "p_accept", "score")
 BY_RULE = {"owner_territory": "the rule of owner and territory", "hash": "a fixed draw, for no rule told them apart"}
+#: By what became of the model of then, and by whether it agrees.
+REPLAYED: dict[str, dict[bool | None, str]] = {
+    "here": {True: "says the same today", False: "says something else today"},
+    "gone": {None: "is not kept any more"},
+    "held_back": {None: "is held back because workers crashed by it"},
+    "unusable": {None: "cannot be asked"},
+}
 LINES = (
     "offer_id", "lead_id", "offered_at", "answer", "reject_reason", "rank", "expected_value", "policy", "propensity",
     "reason",
@@ -138,13 +145,14 @@ def _explain_decision(ledger: Ledger, config: Config, home: Path, decision_id: s
         return
     listing.show(said["offers"], ("offer_id", "lead_id", "rep_id", "answer", "answered_at"), title="What came of it")
     replay = said["replay"]
-    agrees = {True: "says the same today", False: "says something else today", None: "is not kept any more"}
     by = (
-        f"model {said['model_version']}, which {agrees[replay['agrees']]}"
+        f"model {said['model_version']}, which {REPLAYED[replay['model']][replay['agrees']]}"
         if replay
         else BY_RULE.get(said["rung"], "a rule")
     )
     say(f"Decided at {said['at']} by {by}; policy {said['policy']}. Refused: {_words(said['refused']) or 'nobody'}.")
+    if replay and replay["because"]:
+        say(f"So it was not asked again: {replay['because']}")
     if lead is not None:
         until = f" until {lead['until']}" if lead["until"] else ""
         because = f": {_words(lead['because'])}" if lead["because"] else ""

@@ -27,7 +27,7 @@ def create(
     scope: Annotated[
         str, typer.Option("--scope", metavar="SCOPES", help="What it allows: route, record, ingest, operate, read.")
     ],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose it is, for those who list keys.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose it is; Idempotency-Keys go by it.")],
     rep: Annotated[
         str | None, typer.Option("--rep", metavar="REP", help="A rep's own key: it records only that rep's offers.")
     ] = None,
@@ -102,8 +102,8 @@ def rotate(
 ) -> None:  # fmt: skip
     """Make a key that takes another's place: the same name, scopes and rep. The old one ends after the overlap.
 
-    The new key alone goes to standard output. Idempotency keys belong to the API
-    key that sent them, so finish retries before you change over.
+    The new key alone goes to standard output. A retry under it with the Idempotency-Key
+    of a request under the old one gets the answer of then: both are one caller's.
 
     \b
     Examples

@@ -332,12 +332,14 @@ def models(
 
 
 def _probation(ledger: Ledger, config: Path) -> str | None:
-    """How the release on probation stands, in words; None: there is none, or no configuration that says."""
+    """How the release on probation stands, in words, or why that is not told; None: none is on probation."""
     from serving.guard import standing
 
+    if not config.exists():
+        return f"Whether a model is on probation is not told, for there is no configuration {config}."
     try:
         settings = config_at(config)
-    except ConfigError:
-        return None
+    except ConfigError as error:
+        return f"Whether a model is on probation is not told, for the configuration {config} is wrong: {error}"
     found = standing(ledger, settings, datetime.now(UTC))
     return found.sentence if found is not None else None

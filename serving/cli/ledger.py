@@ -277,6 +277,33 @@ def erase(
         raise typer.Exit(1)
 
 
+def access(
+    contact: Annotated[str, typer.Option("--contact", metavar="ID", help="The contact's id.")],
+    config: UnreadConfigOption = CONFIG, home: HomeOption = HOME, db: DbOption = None,
+) -> None:  # fmt: skip
+    """Tell everything that is held about a contact, as one JSON object: what the right of access asks for.
+
+    Rows of every table that are about it, its leads, their offers and what became of
+    these; each decision on its leads and each line about them, with reasons. It is
+    what `erase` would take out, and what that leaves. It names reps and colleagues,
+    too: look it over before it goes to anybody. The audit says that it was taken.
+
+    \b
+    Examples
+      callsheet access --contact C00017 > C00017.json
+    """
+    from serving import listing
+    from serving.access import access as tell
+    from serving.cache import ModelCache
+    from serving.ledger import Ledger
+
+    with closing(Ledger.open(db, home)) as ledger:
+        told = tell(ledger, contact, ModelCache(home).load)
+    listing.show_object(told)
+    if told["erased_at"] is not None:
+        say(f"It was erased at {told['erased_at']}; the hash of its id is all that is left.")
+
+
 def _rows_of(rows: Mapping[str, int]) -> list[dict[str, object]]:
     return [{"what": f"rows.{name}", "value": count} for name, count in rows.items()]
 

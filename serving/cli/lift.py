@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from features.errors import NotEnoughData
 from serving.cli.options import (
@@ -20,7 +21,8 @@ from serving.cli.options import (
     say,
 )
 
-COLUMNS = ("policy", "model", "holdout", "model_mean", "holdout_mean", "lift", "low", "high", "waiting")
+#: The last is an object, for programs.
+COLUMNS = ("policy", "model", "holdout", "model_mean", "holdout_mean", "lift", "low", "high", "waiting", "probation")
 
 
 def lift(
@@ -36,6 +38,10 @@ def lift(
 
     Accounts of the pilot are a row of their own: the challenger against the rules.
 
+    Conversions take months to tell. How reps take the offers of a new model, by which
+    the guard judges it meanwhile (policy.guard), is a line besides, and with --format
+    json or csv `probation` in the champion's row.
+
     \b
     Examples
       callsheet lift
@@ -45,6 +51,7 @@ def lift(
     from sqlalchemy import select
 
     from serving import listing
+    from serving.guard import standing
     from serving.ledger import Ledger
     from serving.ledger.crm import OFFERS
     from serving.ledger.holds import decided_here
@@ -54,6 +61,9 @@ def lift(
     book = book_of(data, settings, None, None, home, db)
     with closing(Ledger.open(db, home)) as ledger, ledger.reading() as connection:
         ours = connection.execute(select(OFFERS.c.offer_id).where(decided_here())).scalars().all()
+        guarded = standing(ledger, settings, datetime.now(UTC))
+    if guarded is not None:
+        say(guarded.sentence)  # it is known long before the first account has matured
     offers = Mixed.of(book, ours, kept_out(book.account_ids, settings.policy))
     seen = {"champion": look(offers, book.now, settings)}
     told = [seen["champion"].sentence]
@@ -64,6 +74,8 @@ def lift(
     except NotEnoughData as error:
         told.append(f"The pilot tells nothing yet: {error}")
     rows = [{"policy": name} | asdict(one) for name, one in seen.items()]
-    listing.show(rows, COLUMNS, format=format, title="Conversions an account")
+    rows[0]["probation"] = guarded.as_dict() if guarded is not None else None
+    shown = COLUMNS if format is not Format.table else COLUMNS[:-1]
+    listing.show(rows, shown, format=format, title="Conversions an account")
     for sentence in told:
         say(sentence)

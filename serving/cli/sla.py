@@ -84,7 +84,9 @@ def sla(
     breached = sum(item["state"] != "open" for item in answer["items"])
     offers, leads = counted(answer["total"], "offer"), counted(answer["unplaced_total"], "lead")
     questions = f"{counted(answer['questions_total'], 'question')} about the data (`callsheet questions`)"
-    nobody = f", {untold:,} of them because nobody asked (`callsheet plan` takes them up)" if untold else ""
+    nobody = (
+        f", {untold:,} of them because nobody asked to place them (`callsheet plan` takes them up)" if untold else ""
+    )
     say(f"{offers}, {breached:,} of them not answered in time; {leads} unplaced{nobody}; {questions}.")
 
 

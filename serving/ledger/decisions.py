@@ -91,14 +91,14 @@ def decision(
 
     answer      as the caller gets it
     config      fingerprint of the configuration; seq: the last change that the book knew
-    facts       of each candidate that is shown, from which the sentences of its reasons are made again
+    facts       of whom each line names, from which the sentences of its reasons are made again
     propensity  (n,) of each ranked candidate, the best first: the chance with which the policy commits it; NaN: nobody
                 knows
     """
     order, rows = ranking.order, ranking.rows
     best = ranking.best[:KEPT]
-    shown = ranking.best[: len(answer["items"])]
-    content_hash = order.product.content_hash if order.product is not None else None
+    shown = ranking.lines(len(answer["items"]))
+    content_hash = ranking.product.content_hash if ranking.product is not None else None
     row = row_of(
         answer, route=route, actor=actor, at=at, seq=seq, config=config, now=ranking.now, content_hash=content_hash,
         inputs_hash=inputs_hash(ranking.now, ranking.ids[rows], order.matrix),
@@ -110,16 +110,10 @@ def decision(
         "score": numbers(order.score[best]), "p_accept": numbers(order.p_accept[best]),
         "p_convert": numbers(order.p_convert[best]), "expected_value": numbers(order.value[best]),
         "propensity": numbers(propensity[: len(best)]), "refused": refused, "items": answer["items"],
-        "columns": list(order.matrix.columns) if order.matrix is not None else [],
-        "vectors": _vectors(ranking, shown), "facts": dict(facts),
+        "columns": list(ranking.columns),
+        "vectors": {line.one: line.vector for line in shown if line.vector is not None}, "facts": dict(facts),
     }  # fmt: skip
     return Decision(row, detail)
-
-
-def _vectors(ranking: Ranking, shown: np.ndarray) -> dict[str, np.ndarray]:
-    """The features of what was shown, by candidate."""
-    matrix = ranking.order.matrix
-    return {} if matrix is None else {str(ranking.ids[ranking.rows[i]]): matrix.values[i] for i in shown}
 
 
 def inputs_hash(now: int, ids: np.ndarray, matrix: Matrix | None) -> str:

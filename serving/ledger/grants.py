@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect, PGIdentifierPreparer
 
 from features.errors import UsageError
 from features.schema import TABLES
-from serving.ledger.scrub import REWRITTEN
+from serving.ledger.person import WIPED
 
 _READS, _ADDS = "SELECT", "SELECT, INSERT"
 _CHANGES, _DROPS, _ALL = f"{_ADDS}, UPDATE", f"{_ADDS}, DELETE", f"{_ADDS}, UPDATE, DELETE"
@@ -68,7 +68,7 @@ def _no_owner(role: str) -> str:
 
 def _rewrites(named: str) -> str:
     """Older servers know no such right, and there the owner rewrites them."""
-    given = _literal(f"GRANT MAINTAIN ON {_list(REWRITTEN)} TO {named}")
+    given = _literal(f"GRANT MAINTAIN ON {_list(WIPED)} TO {named}")
     return _block(f"IF current_setting('server_version_num')::int >= 170000 THEN EXECUTE {given}")
 
 

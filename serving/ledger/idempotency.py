@@ -40,7 +40,7 @@ class KeyRefused(CallsheetError):
 class Once:
     """One write that happens once, however often it is asked for.
 
-    scope      whose key it is, and for what: the actor's name and the route
+    scope      whose key it is, and for what: the caller (`Actor.whose`) and the route
     key        the caller's own
     body_hash  sha256 over the canonical JSON of the checked body, hex
     """
@@ -50,7 +50,7 @@ class Once:
     body_hash: str
 
     @classmethod
-    def of(cls, actor: str, route: str, key: str | None, body: Mapping[str, Any]) -> Self:
+    def of(cls, whose: str, route: str, key: str | None, body: Mapping[str, Any]) -> Self:
         """The write that `body`, as JSON values, asks of `route`.
 
         Raises KeyRefused: idempotency_key_missing (400) where there is no key, idempotency_key_invalid (400)
@@ -60,7 +60,7 @@ class Once:
                 "idempotency_key_missing", 400,
                 f"What is written takes an {HEADER} header: a new random one for each request, the same for its retry.",
             )  # fmt: skip
-        return cls(f"{actor} {route}", key_of(key), hashlib.sha256(canonical(body).encode()).hexdigest())
+        return cls(f"{whose} {route}", key_of(key), hashlib.sha256(canonical(body).encode()).hexdigest())
 
 
 def key_of(given: str) -> str:

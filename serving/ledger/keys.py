@@ -50,12 +50,13 @@ class Key:
 
     @property
     def actor(self) -> Actor:
-        """Who asks with it."""
-        return Actor(f"key:{self.key_id}", frozenset(self.scopes), self.rep_id)
+        """Who asks with it. Rotation keeps name and rep, so keys that share both are one caller's."""
+        whose = hashed(json.dumps([self.name, self.rep_id]))  # a rep's id may be of any length
+        return Actor(f"key:{self.key_id}", frozenset(self.scopes), self.rep_id, f"keys:{whose}")
 
 
 def hashed(key: str) -> str:
-    """What is kept of a key."""
+    """What is kept of a key, or stands for another text."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

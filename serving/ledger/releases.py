@@ -15,7 +15,7 @@ from serving.actor import CLI, Actor
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.database import Ledger
-from serving.ledger.tables import RELEASES
+from serving.ledger.tables import AUDIT, RELEASES
 
 MODEL_NAME = "callsheet"
 
@@ -112,6 +112,26 @@ class Releases:
             prior = _at(connection, release.prior) if release.prior is not None else None
         return prior.model if prior else None
 
+    def rolled_back(self, content_hash: str, actor: Actor) -> Release | None:
+        """The last release by which `actor` took a model back; None: it never did.
+
+        Cost: for a model that was ever rolled back the audit is read once
+        """
+        gone = RELEASES.alias()
+        asked = (
+            select(RELEASES)
+            .join(gone, gone.c.revision == RELEASES.c.revision - 1)
+            .where(RELEASES.c.kind == "rollback", gone.c.content_hash == content_hash)
+            .order_by(RELEASES.c.revision.desc())
+        )
+        with self.ledger.reading() as connection:
+            backs = {_subject(row.revision): row for row in connection.execute(asked)}
+            audited = select(AUDIT.c.subject).where(
+                AUDIT.c.action == "rollback", AUDIT.c.actor == actor.name, AUDIT.c.subject.in_(backs)
+            )
+            theirs = set(connection.execute(audited).scalars()) if backs else set()
+        return next((_read(row) for subject, row in backs.items() if subject in theirs), None)
+
     def promote(
         self,
         model: Released,
@@ -190,8 +210,13 @@ def _add(change: Change, release: Release, actor: Actor = CLI) -> Release:
         "promoted_at": release.promoted_at, "gate": json.dumps(release.gate, sort_keys=True, allow_nan=False),
     }  # fmt: skip
     change.connection.execute(insert(RELEASES).values(**kept, **about))
-    record(change, actor.name, release.kind, f"release {release.revision}", about)
+    record(change, actor.name, release.kind, _subject(release.revision), about)
     return release
+
+
+def _subject(revision: int) -> str:
+    """How the audit names a release."""
+    return f"release {revision}"
 
 
 def _read(row: Row[Any]) -> Release:

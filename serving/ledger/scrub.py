@@ -12,16 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from features.sql import sqlite_module
 from serving.ledger.database import BUSY_SECONDS, Ledger
-from serving.ledger.erase import GONE
-from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, EVENTS, IDEMPOTENCY, JOURNAL, SHADOWS
+from serving.ledger.person import WIPED
 
 log = logging.getLogger(__name__)
 
-#: Tables that an erasure takes rows out of.
-REWRITTEN: Final = (
-    *GONE, "contacts", "leads", "preferences", "meetings", "opportunities", "changes", AUDIT_PAYLOADS.name,
-    DECISION_DETAILS.name, EVENTS.name, IDEMPOTENCY.name, JOURNAL.name, SHADOWS.name,
-)  # fmt: skip
 #: What is said where the files could not be rewritten.
 TRACES: Final = "The database's files still hold traces of erased contacts; `callsheet erase` clears them."
 #: How long others may keep a table or the log from being rewritten, in seconds.
@@ -61,7 +55,7 @@ def _postgresql(ledger: Ledger) -> bool:
             connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{PATIENCE}s"})
             quote = connection.dialect.identifier_preparer.quote
             with _warned(connection, skipped):
-                for name in REWRITTEN:
+                for name in WIPED:
                     connection.execute(text(f"VACUUM (FULL) {quote(name)}"))
             connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{BUSY_SECONDS}s"})
     except DBAPIError as error:
@@ -88,4 +82,4 @@ def _warned(connection: Connection, said: list[str]) -> Iterator[None]:
         driver.remove_notice_handler(hear)
 
 
-__all__ = ["REWRITTEN", "TRACES", "scrub"]
+__all__ = ["TRACES", "scrub"]

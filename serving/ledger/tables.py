@@ -205,7 +205,7 @@ DATA_QUESTIONS = Table(
 IDEMPOTENCY = Table(
     "idempotency",
     METADATA,
-    Column("scope", String(300), primary_key=True),  # actor and route
+    Column("scope", String(300), primary_key=True),  # caller and route
     Column("key", String(255), primary_key=True),
     Column("body_hash", String(64), nullable=False),
     Column("status", Integer, nullable=False),

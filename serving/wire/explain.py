@@ -37,7 +37,12 @@ class EventTold(Answer):
 
 
 class Replay(Answer):
-    """model: here, or gone; agrees: whether it says today, of the features of then, what it said then."""
+    """The model of then, asked again. agrees: whether it says today, of the features of then, what it said then.
+
+    model    here, and asked; gone: its files are not kept any more; held_back: workers crashed by it, so it is asked
+             again later; unusable: its files are here, and damaged or not of this version
+    because  why it could not be asked, and until when it is held back
+    """
 
     model: str
     agrees: bool | None
@@ -65,7 +70,7 @@ class LeadNow(Answer):
                unplaced, closed; open: it is offered on within a minute (waits_for: reps), or the next plan takes it up
                and nothing before that unless somebody asks for a rep (waits_for: plan)
     because    rule, or reason of a rejection -> how many reps it refused, or gave it; withdrawn: the offer was taken
-               back; not_asked: nobody asked for a rep yet
+               back; not_asked: nobody asked to place it yet, advice aside
     waits_for  reps, data, person or plan, as /due says it; null where it is assigned, held by an offer or closed
     """
 

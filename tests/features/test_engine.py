@@ -213,6 +213,19 @@ def test_the_codes_of_another_vocabulary_are_those_that_its_engine_gives() -> No
     assert said.values.tobytes() != made.matrix(*pairs).values.tobytes()
 
 
+def test_a_category_that_the_vocabulary_lacks_is_told_and_one_that_is_missing_is_not() -> None:
+    rows = base()
+    rows["accounts"][0]["region"], rows["accounts"][1]["region"] = "uk", None
+    made = engine(rows)
+    told: list[tuple[str, int]] = []
+    for region in (("dach",), ("uk",)):
+        words = Vocabulary({**made.vocabulary.values, "region": region})
+        Engine(made.book, made.config, words, lambda *met: told.append(met)).matrix(
+            ["L1", "L1", "L2"], ["R1", "R2", "R1"], micros(T)
+        )
+    assert told == [("region", 1)]  # of one lead, whoever may take it; L2's account has none
+
+
 def test_an_id_that_the_data_lack_is_refused_by_name() -> None:
     with pytest.raises(UnknownId, match="no lead 'L9'") as found:
         engine(base()).matrix(["L9"], ["R1"], micros(T))

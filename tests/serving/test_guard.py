@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 import callsheet
 from features.config import Config, read_config
 from serving import metrics
-from serving.guard import ENDS, GUARD, standing, tick, watch
+from serving.actor import GUARD
+from serving.guard import ENDS, standing, tick, watch
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
@@ -129,6 +130,8 @@ def test_a_model_that_does_worse_than_the_held_out_offers_beside_it_is_rolled_ba
     row, payload = last_audited(released)
     assert (row.actor, row.action, row.subject) == (GUARD.name, "rollback", "release 3")
     assert json.loads(payload)["reason"] == back.reason
+    assert Releases(released).rolled_back(NEW.content_hash, GUARD) == back
+    assert Releases(released).rolled_back(OLD.content_hash, GUARD) is None
     with released.reading() as connection:
         assert verify(connection) is None
     assert metrics.GUARD_ROLLBACKS._value.get() == before + 1
@@ -168,6 +171,14 @@ def test_a_good_model_is_left_alone_and_told_of(released: Ledger) -> None:
     assert seen is not None
     told = "Model 2 is on probation, 100 of 1,000 offers settled: of 100 offers of model 2 75% were accepted"
     assert seen.sentence.startswith(told)
+    said = seen.as_dict()
+    assert {name: said[name] for name in ("model", "revision", "settled", "of", "held_to")} == {
+        "model": "2", "revision": 2, "settled": 100, "of": OFFERS, "held_to": "held_out",
+    }  # fmt: skip
+    assert seen.judged is not None
+    assert (said["difference"], said["low"], said["high"]) == (
+        pytest.approx(0.75 - 50 / 99), seen.judged.low, seen.judged.high,
+    )  # fmt: skip
 
 
 def test_one_that_is_just_not_surely_worse_is_left_alone(released: Ledger) -> None:
@@ -326,5 +337,9 @@ def test_the_list_of_models_tells_how_the_newest_stands_and_why_one_went(release
     ran = CliRunner().invoke(callsheet.app, [*command, "--format", "json"])
     assert json.loads(ran.stdout)[0]["reason"] == back.reason
     assert "probation" not in ran.stderr
-    ran = CliRunner().invoke(callsheet.app, [*command[:-1], str(tmp_path / "nowhere.yaml")])
-    assert ran.exit_code == 0, ran.output
+    (tmp_path / "damaged.yaml").write_text(f"{HELD}polcy: {{}}\n")
+    for name, why in (("nowhere", "for there is no configuration"), ("damaged", "is wrong: polcy")):
+        ran = CliRunner().invoke(callsheet.app, [*command[:-1], str(tmp_path / f"{name}.yaml"), "--format", "json"])
+        assert (ran.exit_code, json.loads(ran.stdout)[0]["reason"]) == (0, back.reason), ran.output
+        assert "Whether a model is on probation is not told, " in ran.stderr
+        assert why in ran.stderr

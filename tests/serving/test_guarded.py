@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from starlette.routing import Mount
 
 from serving.ledger import Ledger
 from serving.ledger.change import changing
-from serving.ledger.keys import create, revoke
+from serving.ledger.keys import create, revoke, rotate
 from serving.routes import ROUTES
 from tests.serving.conftest import Crm, Service, make_home, running
 from tests.serving.live.standing import fill
@@ -110,6 +111,32 @@ def test_a_key_works_soon_after_it_is_made_and_not_after_it_is_revoked(guarded: 
     with changing(guarded.ledger) as change:
         revoke(change, key.key_id)
     assert until(guarded, text, 401)
+
+
+def test_a_retry_under_the_key_that_took_the_first_one_s_place_gets_the_answer_of_then(guarded: Guarded) -> None:
+    scopes = ["route", "record", "ingest"]
+    with changing(guarded.ledger) as change:
+        key, old = create(change, "router", scopes)
+        other = create(change, "another", scopes)[1]
+    with changing(guarded.ledger) as change:
+        new = rotate(change, key.key_id, timedelta(hours=1))[1]
+    assert until(guarded, new, 403)  # known, and not allowed to read
+
+    def ask(text: str, route: str, body: dict[str, Any]) -> httpx.Response:
+        headers = {"authorization": f"Bearer {text}", "idempotency-key": "the-same"}
+        return httpx.post(f"{guarded.service.url}{route}", json=body, headers=headers, timeout=60)
+
+    year, week, _ = datetime.now(UTC).isocalendar()
+    event = {"event_id": "e1", "offer_id": "F-nobody", "kind": "accepted", "at": "2026-03-01T00:00:00Z"}
+    for route, body in (
+        ("/plan", {"week": f"{year}-W{week:02d}", "dry_run": False}),
+        ("/record", {"events": [event]}),
+        ("/ingest", {"tables": {"campaigns": [{"campaign_id": "K-rotated", "name": "x"}]}}),
+    ):
+        first, again, theirs = (ask(text, route, body) for text in (old, new, other))
+        assert (first.status_code, again.json()) == (200, first.json()), first.text
+        replayed = [answer.headers.get("idempotent-replayed") for answer in (first, again, theirs)]
+        assert replayed == [None, "true", None], route
 
 
 def until(guarded: Guarded, text: str, status: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,18 @@ from typer.testing import CliRunner
 
 import callsheet
 from features.config import load_config
+from features.errors import NotEnoughData
 from serving.actor import LOCAL
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.events import record
 from serving.ledger.ingest import ingest
+from serving.ledger.releases import Released, Releases
 from serving.policy import held_out
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import table
 from tests.serving.standing_ledger import Stand
+from training.probation import OFFERS
 
 
 @pytest.fixture
@@ -75,7 +78,35 @@ def test_who_converts_more_is_told_with_a_band(stocked: Ledger, crm: Crm, mixing
     ran = CliRunner().invoke(callsheet.app, command)
     assert ran.exit_code == 0, ran.output
     (row,) = json.loads(ran.stdout)
+    assert row["probation"] is None
     assert (row["policy"], row["model"], row["holdout"], row["waiting"]) == ("champion", sides[False], sides[True], 0)
     assert (row["model_mean"], row["holdout_mean"]) == (1, 0)
     assert 0 < row["low"] < row["lift"] < row["high"]
     assert "The model converts more than the rules" in ran.stderr
+    on_probation(stocked)
+    ran = CliRunner().invoke(callsheet.app, command)
+    (row,) = json.loads(ran.stdout)
+    assert row["low"] > 0
+    assert row["probation"] == {
+        "model": "7", "revision": 1, "settled": 0, "of": OFFERS, "held_to": None, "difference": None, "low": None,
+        "high": None,
+    }  # fmt: skip
+    assert TOO_FEW in ran.stderr
+    assert "probation" not in CliRunner().invoke(callsheet.app, command[:-2]).stdout
+
+
+TOO_FEW = "Model 7 is on probation, 0 of 1,000 offers settled: too few to say how it does."
+
+
+def on_probation(ledger: Ledger) -> None:
+    at = datetime.now(UTC) - timedelta(days=1)
+    Releases(ledger).promote(Released("7", "7" * 64, "f", "m"), seen=0, reason="x", at=at)
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_how_a_new_model_stands_is_told_long_before_its_accounts_have_matured(stocked: Ledger, mixing: Path) -> None:
+    on_probation(stocked)
+    command = ["lift", "--db", stocked.url, "--config", str(mixing), "--home", str(mixing.parent)]
+    ran = CliRunner().invoke(callsheet.app, command)
+    assert isinstance(ran.exception, NotEnoughData)
+    assert TOO_FEW in ran.stderr

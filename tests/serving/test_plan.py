@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from features.errors import InputError, ModelError
-from models.product import Product
+from features.errors import InputError
 from serving import metrics
 from serving.actor import LOCAL
 from serving.due import said
@@ -208,11 +207,6 @@ def test_an_explanation_says_what_was_said_with_reasons_and_what_came_of_it(stan
     assert told.detail is not None
     changed = replace(told, detail={**told.detail, "score": [told.detail["score"][0] + 1, *told.detail["score"][1:]]})
     assert explained(changed, lambda content_hash: stand.crm.products[1])["replay"]["agrees"] is False
-
-    def gone(content_hash: str) -> Product:
-        raise ModelError(f"There is no model {content_hash[:12]}.")
-
-    assert explained(told, gone)["replay"]["model"] == "gone"
 
 
 def test_what_the_rules_decide_has_the_rule_as_its_reason_when_it_is_asked_and_when_it_is_explained(

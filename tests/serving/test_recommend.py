@@ -15,6 +15,7 @@ from features.book import Book
 from features.eligibility import RULES, objects, refusals
 from features.engine import Engine
 from features.errors import ModelError, UnknownId
+from serving import metrics
 from serving.inline import AlreadyStored, book_with
 from serving.instants import iso, micros
 from serving.ladder import RULES as RULES_STANDING
@@ -237,6 +238,29 @@ def test_an_inline_lead_has_the_features_that_it_would_have_if_stored(crm: Crm, 
         assert (rows["leads"]["lead_id"], book.now) == (lead, crm.book.now)
         np.testing.assert_array_equal(other.matrix(*asked).values, engine.matrix(*asked).values)
         np.testing.assert_array_equal(other.eligibility(*asked), engine.eligibility(*asked))
+
+
+def test_a_source_that_the_model_never_saw_is_ranked_and_counted_and_is_no_error(
+    crm: Crm, recommender: Recommender
+) -> None:
+    placed = open_lead(recommender, crm)
+    code = crm.book.lead_index.code(placed)
+    contact = str(crm.book.contact_ids[crm.book.leads.contact[code]])
+    lead = {"solution": crm.book.solutions.values[crm.book.leads.solution[code]], "contact_id": contact}
+
+    def met(feature: str) -> float:
+        return float(metrics.UNSEEN.labels(feature)._value.get())
+
+    known = recommender.reps_for_inline(lead | {"source": "webinar"}, 100)
+    before = met("source")
+    answer = recommender.reps_for_inline(lead | {"source": "a fair on the moon"}, 100)
+    assert met("source") == before + 1
+    assert len(answer["items"]) == len(known["items"]) > 0
+    assert (answer["rung"], answer["degraded"]) == ("champion", False)
+    assert all(np.isfinite([item["score"], item["p_accept"], item["p_convert"]]).all() for item in answer["items"])
+    recommender.reps_for_inline(lead | {"source": "webinar"}, 100)
+    recommender.reps_for_inline(lead, 100)
+    assert met("source") == before + 1
 
 
 def test_an_inline_lead_brings_its_contact_and_account(crm: Crm, recommender: Recommender) -> None:

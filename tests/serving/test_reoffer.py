@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -16,12 +17,14 @@ from serving.ledger.change import changing
 from serving.ledger.crm import OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.events import record
-from serving.onward import USED_UP
+from serving.ledger.unplaced import Unplaced, put
+from serving.onward import FREE, USED_UP, Placed
 from serving.reoffer import Rerouted
 from serving.sla import Applied, apply
 from serving.whereabouts import whereabouts
 from tests.serving.conftest import Crm
-from tests.serving.ledger.small import rows
+from tests.serving.ledger.small import last_audited, rows
+from tests.serving.routed import reject
 from tests.serving.standing_ledger import Stand
 
 
@@ -71,6 +74,35 @@ def test_a_rejected_lead_goes_to_the_next_best_and_in_the_end_to_the_queue(stand
     with stand.ledger.reading() as connection:
         decided = read(connection, made[1].decision_id)
     assert decided.row["actor"] == "sla"
+
+
+@pytest.mark.parametrize("reason", ["bad_fit", FREE])
+def test_why_a_lead_was_offered_again_is_committed_with_the_offer(stand: Stand, reason: str) -> None:
+    """Whoever is killed the moment after leaves no offer without its reason."""
+
+    class Killed(Rerouted):
+        def offer(self, lead_id: str, reason: str) -> Placed:
+            super().offer(lead_id, reason)
+            raise SystemExit
+
+    hold(stand)
+    stand.follow()
+    lead_id = stand.free_lead()
+    if reason == FREE:
+        with changing(stand.ledger, stand.now) as change:
+            put(change, [Unplaced(lead_id, {"time_off": 3})])
+    else:
+        stand.decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once())
+        first = offers_of(stand, lead_id)[-1]
+        reject(stand.ledger, first.offer_id, stand.now, reason)
+    stand.minutes += 1
+    with pytest.raises(SystemExit):
+        apply(stand.ledger, stand.crm.config, Killed(stand.decider, stand.follow), stand.now)
+    row, payload = last_audited(stand.ledger)
+    made = offers_of(stand, lead_id)[-1]
+    told = json.loads(payload)
+    assert (row.actor, row.action, row.subject) == ("sla", "offer", made.decision_id)
+    assert (told["reoffered"], told["offers"]) == (reason, {made.rep_id: made.offer_id})
 
 
 def test_an_offer_that_nobody_answers_goes_on_when_its_time_is_up(stand: Stand) -> None:

@@ -169,8 +169,7 @@ def test_two_workers_that_race_have_one_effect(stood: Ledger) -> None:
     with stood.reading() as connection:
         assert len(connection.execute(select(EVENTS)).all()) == 3
         actions = [row.action for row in connection.execute(select(AUDIT))]
-    assert sorted(set(actions)) == ["expire", "reoffer"]
-    assert actions.count("reoffer") == 3
+    assert set(actions) == {"expire"}  # of an offer the ranking writes one, with it
 
 
 def test_two_workers_that_race_list_an_unplaced_lead_once(stood: Ledger) -> None:

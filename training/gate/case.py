@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -73,6 +74,15 @@ class Shadowed:
 
 
 @dataclass(frozen=True)
+class Harm:
+    """That the guard rolled a model back: when (UTC), by which revision of the releases, and why in its words."""
+
+    at: datetime
+    revision: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Case:
     """All that the checks look at.
 
@@ -81,6 +91,7 @@ class Case:
     config    today's agreement; serving: the model that serves today, None where the rules do
     fresh     offers answered since the model's cut, of training.since; None: no data are at hand
     watched   what it looked on at as the challenger; None: it never was
+    harm      that the guard rolled it back, the last time; None: it never did
     """
 
     pool: Pool
@@ -92,6 +103,7 @@ class Case:
     serving: Champion | None = None
     fresh: Pool | None = None
     watched: Shadowed | None = None
+    harm: Harm | None = None
     seed: int = 0
     replicates: int = REPLICATES
 

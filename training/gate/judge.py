@@ -17,10 +17,11 @@ from training.champion import Champion
 from training.evidence import Evidence
 from training.gate.agreement import behaviour_held, same_market
 from training.gate.artefact import artefact_agrees, artefact_whole, fast_enough
-from training.gate.case import NOT_ENOUGH, Case, Check, Number, Shadowed, Verdict
+from training.gate.case import NOT_ENOUGH, Case, Check, Harm, Number, Shadowed, Verdict
 from training.gate.data import enough_data, heads
 from training.gate.features import canaries_silent, features_complete, nothing_leaks
 from training.gate.fresh import answers_since
+from training.gate.harm import did_no_harm
 from training.gate.probabilities import calibrated
 from training.gate.rivals import against_champion, beats_rules, no_worse_than_baselines
 from training.gate.shadow import held_in_shadow
@@ -33,13 +34,13 @@ from training.tracking import MODEL, Run, Store
 CHECKS: tuple[Callable[[Case], Check], ...] = (
     enough_data, heads, beats_rules, against_champion, no_worse_than_baselines, slices_held, calibrated, nothing_leaks,
     canaries_silent, features_complete, behaviour_held, same_market, artefact_whole, artefact_agrees, answers_since,
-    fast_enough, held_in_shadow,
+    fast_enough, held_in_shadow, did_no_harm,
 )  # fmt: skip
 
 
 def judge(
     home: Path, run_id: str, config: Config, serving: Champion | None = None, snapshot: Snapshot | None = None,
-    watched: Shadowed | None = None,
+    watched: Shadowed | None = None, harm: Harm | None = None,
 ) -> Verdict:  # fmt: skip
     """Judge the model that a run registered, write the verdict to the run and the version, and return it.
 
@@ -47,6 +48,7 @@ def judge(
     snapshot  today's data: offers may have been answered since the model's cut, and a source may have stopped; None:
               what the run left is enough
     watched   what the model looked on at as the challenger; None: it never was
+    harm      that the guard rolled this very model back; None: it never did
     Raises   UsageError when there is no such run or it registered nothing
     Source   a model must earn its place, the first one too (README, what it promises)
     """
@@ -57,7 +59,7 @@ def judge(
         pool=Pool.of_frame(pd.read_parquet(run.read(ARTIFACT))),
         metrics=store.client.get_run(run_id).data.metrics, evidence=Evidence.read(run),
         version=version, folder=store.product_folder(version.version), config=config, serving=serving,
-        watched=watched,
+        watched=watched, harm=harm,
     )  # fmt: skip
     if snapshot is not None:
         examples, now = todays(snapshot, config)

@@ -78,6 +78,7 @@ def test_rotation_overlaps_and_never_prolongs(ledger: Ledger) -> None:
         new, text = rotate(change, old.key_id, DAY)
     assert (new.name, new.scopes, new.rep_id, new.expires_at) == (old.name, old.scopes, old.rep_id, None)
     assert text.startswith(f"cs_{new.key_id}_")
+    assert (new.actor.whose, new.actor.name == old.actor.name) == (old.actor.whose, False)
     with ledger.reading() as connection:
         now = {key.key_id: key for key in listed(connection)}
     assert now[old.key_id].expires_at == NOW + DAY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from training.contestants import RANKER
 from training.evaluate import Predictions
 from training.gate import NOT_ENOUGH, weigh
 from training.gate.agreement import behaviour_held, same_market
-from training.gate.case import Case, Check, Shadowed
+from training.gate.case import Case, Check, Harm, Shadowed
 from training.gate.data import enough_data, heads
 from training.gate.features import canaries_silent, features_complete, nothing_leaks
+from training.gate.harm import did_no_harm
 from training.gate.judge import CHECKS, passed
 from training.gate.probabilities import calibrated
 from training.gate.shadow import MIN_WATCHED, held_in_shadow
@@ -46,7 +48,7 @@ def test_what_passing_rests_on_is_told_and_what_could_not_be_tried_is_no_part_of
     verdict = weigh(case())
     marks = {check.name: check.mark for check in verdict.checks}
     assert {name for name, mark in marks.items() if mark == "not tried"} == {
-        "nothing_leaks", "canaries_silent", "answers_since", "held_in_shadow",
+        "nothing_leaks", "canaries_silent", "answers_since", "held_in_shadow", "did_no_harm",
     }  # fmt: skip
     assert marks["artefact_whole"] == "NOT MET"
     assert [check["tried"] for check in verdict.as_dict()["checks"]] == [c.tried for c in verdict.checks]  # type: ignore[attr-defined]
@@ -205,3 +207,14 @@ def test_a_feature_that_is_known_a_little_less_or_was_never_known_is_no_gap() ->
 )  # fmt: skip
 def test_one_that_failed_when_it_looked_on_is_refused_however_few_they_were(seen: Shadowed | None, mark: str) -> None:
     assert held_in_shadow(replace(case(700), watched=seen)).mark == mark
+
+
+def test_one_that_the_guard_rolled_back_is_refused_with_when_why_and_what_to_do() -> None:
+    at = datetime.fromisoformat("2026-03-07T09:00:00+00:00")
+    seen = did_no_harm(replace(case(700), harm=Harm(at, 3, "the guard: of 100 offers of model 2 25% were accepted")))
+    assert seen.mark == "NOT MET"
+    told = (
+        "on 2026-03-07 09:00 UTC (revision 3) by the guard: of 100 offers of model 2 25% were accepted. Train on newer"
+    )
+    assert told in seen.text
+    assert "--force --reason" in seen.text
