@@ -77,7 +77,9 @@ def test_five_thousand_columns_too_many_are_all_named_and_the_message_stays_shor
     assert "Nothing was loaded" in str(refused.value)
 
 
-@pytest.mark.parametrize(("name", "content"), [("accounts.csv.gz", gzip.compress(SOUND.encode())), ("a.zip", zipped())])
+@pytest.mark.parametrize(
+    ("name", "content"), [("accounts.csv.gz", gzip.compress(SOUND.encode())), ("a.zip", zipped())], ids=["gzip", "zip"]
+)
 def test_what_is_packed_is_not_unpacked(tmp_path: Path, name: str, content: bytes) -> None:
     write(tmp_path, accounts=None)
     (tmp_path / name).write_bytes(content)
