@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, fals
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.details import names as named_in
 from serving.ledger.tables import (
+    API_KEYS,
     AUDIT,
     AUDIT_PAYLOADS,
     DATA_QUESTIONS,
@@ -171,7 +172,7 @@ PLACES: Final[Mapping[str, Place]] = {
 OTHERS: Final[Mapping[str, str]] = {
     "accounts": "companies", "reps": "our own people", "time_off": "our own people", "campaigns": "campaigns",
     "assets": "what reps may show", "asset_uses": "what our own people used, for which opportunity",
-    "releases": "models", "challengers": "models", "configurations": "the configuration", "api_keys": "callers",
+    "releases": "models", "challengers": "models", "configurations": "the configuration", API_KEYS.name: "callers",
     "crm_columns": "the tables themselves", "ledger_clock": "the ledger itself", "leases": "the service's processes",
 }  # fmt: skip
 #: Tables that an erasure takes something out of.
