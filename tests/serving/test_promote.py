@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from serving.ledger.releases import Releases
 from serving.ledger.tables import SHADOWS
 from serving.promote import champion, models, promote, rollback
 from tests.serving.conftest import Crm, make_home
+from tests.serving.databases import BOTH, not_there
 from training.gate import CHECKS, Verdict
 from training.tracking import Store
 from training.train import TrainResult, train
@@ -35,12 +35,11 @@ def trained(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, T
     return home, train(crm.snapshot, crm.config, home, recipe="fast", cuts=1, replicates=20, progress=False)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger of its own for each test, beside the one trained home."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path)
-    yield opened
-    opened.close()
+@pytest.fixture(params=BOTH)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of its own for each test, beside the one trained home."""
+    with not_there(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -129,11 +128,9 @@ Asked = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def ask(
-    crm: Crm, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Asked:
+def ask(crm: Crm, home: Path, url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Asked:
     """`callsheet promote` in this process, on a ledger of its own."""
-    common = ["--config", str(crm.config_path), "--home", str(home), "--db", f"sqlite:///{tmp_path / 'asked.db'}"]
+    common = ["--config", str(crm.config_path), "--home", str(home), "--db", url]
 
     def call(*args: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["callsheet", "promote", *common, *args])
@@ -182,29 +179,28 @@ def test_what_passes_needs_no_force_and_it_is_said(ask: Asked) -> None:
 
 
 def test_a_challenger_is_judged_against_what_serves_and_both_stores_keep_that_it_was_forced(
-    crm: Crm, tmp_path: Path
+    crm: Crm, ledger: Ledger, tmp_path: Path
 ) -> None:
-    home = make_home(crm, tmp_path / "home")
-    with closing(Ledger.open(None, home)) as ledger:
-        serving = champion(home, ledger)
-        assert serving is not None
-        recipe = Recipe.preset("fast").but(drop=("behaviour",))
-        result = train(
-            crm.snapshot, crm.config, home, recipe=recipe, cuts=1, replicates=20, progress=False, champion=serving
-        )
-        asked = promote(home, ledger, crm.config)
-        said = {check.name: check for check in asked.verdict.checks}["against_champion"]
-        assert (asked.serves, said.passed) == (False, False)
-        assert "the recipe of the champion (version 2)" in said.text
-        run = Store(home).client.get_run(result.run_id).data
-        assert (run.params["champion.version"], run.params["champion.recipe"]) == ("2", "new")
-        assert run.metrics["gate/against_champion/met"] == 0
-        assert run.metrics["gate/against_champion/low"] == pytest.approx(said.numbers["low"])
-        forced = promote(home, ledger, crm.config, force=True, reason="a trial in one region")
-        assert forced.release is not None
-        tags = Store(home).client.get_run(result.run_id).data.tags
-        assert (forced.release.forced, tags["gate_forced"]) == (True, "a trial in one region")
-        assert champion(home, ledger).recipe == recipe  # type: ignore[union-attr]
+    home = make_home(crm, tmp_path / "home", ledger.url)
+    serving = champion(home, ledger)
+    assert serving is not None
+    recipe = Recipe.preset("fast").but(drop=("behaviour",))
+    result = train(
+        crm.snapshot, crm.config, home, recipe=recipe, cuts=1, replicates=20, progress=False, champion=serving
+    )
+    asked = promote(home, ledger, crm.config)
+    said = {check.name: check for check in asked.verdict.checks}["against_champion"]
+    assert (asked.serves, said.passed) == (False, False)
+    assert "the recipe of the champion (version 2)" in said.text
+    run = Store(home).client.get_run(result.run_id).data
+    assert (run.params["champion.version"], run.params["champion.recipe"]) == ("2", "new")
+    assert run.metrics["gate/against_champion/met"] == 0
+    assert run.metrics["gate/against_champion/low"] == pytest.approx(said.numbers["low"])
+    forced = promote(home, ledger, crm.config, force=True, reason="a trial in one region")
+    assert forced.release is not None
+    tags = Store(home).client.get_run(result.run_id).data.tags
+    assert (forced.release.forced, tags["gate_forced"]) == (True, "a trial in one region")
+    assert champion(home, ledger).recipe == recipe  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("passing")
