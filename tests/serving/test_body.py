@@ -12,7 +12,7 @@ from serving.crowd import Crowd
 from serving.refusal import Turned
 from serving.wire.base import MAX_BODY
 
-PART = 50_000
+PART = 400_000
 
 
 def refused(headers: dict[bytes, bytes], *, stalls: float = 0) -> tuple[int, str, int]:
