@@ -23,7 +23,7 @@ demo: $(STAMP) ## a sample CRM in, ranked leads with reasons out: the whole line
 test: $(STAMP) ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder tests
 
-faults: $(STAMP) ## what `make test` has no time for: kills, damage, floods, races and swaps by the hundred; some 45 minutes
+faults: $(STAMP) ## what `make test` has no time for: kills, damage, floods, races and swaps by the hundred; about an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -n 2 --dist loadfile -m "faults and not alone" tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rsP -m "faults and alone" tests
 

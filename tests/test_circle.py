@@ -22,7 +22,7 @@ from serving.ledger.audit import verify
 from serving.ledger.crm import OFFERS
 from serving.ledger.releases import Releases
 from tests.serving.conftest import running
-from tests.serving.databases import database, new_database, postgres
+from tests.serving.databases import BOTH, database, new_database, postgres
 from tests.taste import likes, write_tastes
 
 __all__ = ["postgres"]
@@ -49,7 +49,7 @@ def callsheet(*args: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)])
+@pytest.fixture(params=BOTH)
 def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without a table."""
     if request.param == "sqlite":

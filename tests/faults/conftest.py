@@ -9,10 +9,10 @@ import pytest
 
 from serving.ledger import Ledger
 from tests.serving.conftest import Crm, Service, crm, running
-from tests.serving.databases import database, ledger, new_database, nothing, postgres, stocked, templates, url, where
+from tests.serving.databases import Site, ledger, nothing, postgres, site, stocked, templates, url, where
 from tests.serving.live.standing import fill, release
 
-__all__ = ["crm", "ledger", "nothing", "postgres", "stocked", "templates", "url", "where"]
+__all__ = ["crm", "ledger", "nothing", "postgres", "site", "stocked", "templates", "url", "where"]
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,11 @@ class Served:
     ledger: Ledger
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)])
-def served(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = tmp_path_factory.mktemp("served") / "home"
-    address = f"sqlite:///{home / 'ledger.db'}"
-    if request.param == "postgresql":
-        address = new_database(database(request.getfixturevalue("postgres"), "served"))
-    ledger = Ledger.open(address, home)
+@pytest.fixture(scope="module")
+def served(crm: Crm, site: Site) -> Iterator[Served]:
+    ledger = site.open()
     fill(ledger, crm)
-    release(ledger, crm, home)
-    with running(crm.folder, crm.config_path, home, "--db", address, "--workers", "2", ledger=True) as service:
+    release(ledger, crm, site.home)
+    with running(crm.folder, crm.config_path, site.home, "--db", site.url, "--workers", "2", ledger=True) as service:
         yield Served(service, ledger)
     ledger.close()

@@ -34,15 +34,14 @@ class Crashing:
 
 
 @pytest.fixture
-def standing(crm: Crm, tmp_path: Path) -> Iterator[Crashing]:
+def standing(crm: Crm, ledger: Ledger, tmp_path: Path) -> Iterator[Crashing]:
     home, file, champion = tmp_path / "home", tmp_path / "crash", crm.products[1].content_hash
-    ledger = Ledger.open(None, home)
     fill(ledger, crm)
     release(ledger, crm, home)
     also = {"CALLSHEET_ALSO": crashing.__name__, crashing.MODEL: champion, crashing.FILE: str(file)}
-    with running(crm.folder, crm.config_path, home, "--workers", "2", ledger=True, also=also) as service:
+    options = "--db", ledger.url, "--workers", "2"
+    with running(crm.folder, crm.config_path, home, *options, ledger=True, also=also) as service:
         yield Crashing(Served(service, ledger), file, champion)
-    ledger.close()
 
 
 def test_a_model_that_crashes_its_workers_gives_way_to_the_last_good_one(standing: Crashing) -> None:

@@ -33,13 +33,12 @@ def told(service: Service, name: str) -> float:
 
 @pytest.mark.parametrize("environment", [{}, {"BENTOML_CONTAINERIZED": "1"}], ids=["", "container"])
 def test_what_a_killed_worker_told_is_forgotten_and_another_takes_its_place(
-    crm: Crm, tmp_path: Path, environment: dict[str, str]
+    crm: Crm, ledger: Ledger, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    home = tmp_path / "home"
-    ledger = Ledger.open(None, home)
+    home, options = tmp_path / "home", ("--db", ledger.url, "--workers", "2")
     fill(ledger, crm)
     release(ledger, crm, home)
-    with running(crm.folder, crm.config_path, home, "--workers", "2", ledger=True, also=environment) as service:
+    with running(crm.folder, crm.config_path, home, *options, ledger=True, also=environment) as service:
         served = Served(service, ledger)
         until(lambda: len(workers_of(served)) == 2)
         with ExitStack() as open_now:
@@ -56,4 +55,3 @@ def test_what_a_killed_worker_told_is_forgotten_and_another_takes_its_place(
         until(lambda: told(service, "callsheet_requests_open") < SENT / 2)
         assert 'callsheet_worker_ends{how="SIGKILL"} 2.0' in httpx.get(f"{service.url}/metrics", timeout=30).text
         assert (home / "serve.log").read_text().count("ended by SIGKILL; another is started") == 2
-    ledger.close()

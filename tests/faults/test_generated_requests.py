@@ -39,7 +39,7 @@ from serving.refusal import Turned
 from serving.routes import ROUTES
 from serving.wire.plan import WEEK
 from tests.serving.conftest import Crm, Service, running
-from tests.serving.databases import database, new_database
+from tests.serving.databases import Site
 from tests.serving.live.standing import fill, release
 
 load_all_checks()
@@ -204,15 +204,11 @@ def phase_of(case: schemathesis.Case) -> str:
     return case.meta.phase.name.value if case.meta else "none"
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)])
-def asked(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    home = tmp_path_factory.mktemp("asked") / "home"
-    address = f"sqlite:///{home / 'ledger.db'}"
-    if request.param == "postgresql":
-        address = new_database(database(request.getfixturevalue("postgres"), "asked"))
-    ledger = Ledger.open(address, home)
+@pytest.fixture(scope="module")
+def asked(crm: Crm, site: Site) -> Iterator[Asked]:
+    ledger = site.open()
     fill(ledger, crm)
-    release(ledger, crm, home)
+    release(ledger, crm, site.home)
     with changing(ledger) as change:
         key = create(change, "all", ["route", "record", "ingest", "operate", "read"])[1]
         ids = {
@@ -222,7 +218,7 @@ def asked(request: pytest.FixtureRequest, crm: Crm, tmp_path_factory: pytest.Tem
                 ("leads", "solution"),
             )
         }  # fmt: skip
-    with running(crm.folder, crm.config_path, home, "--db", address, ledger=True) as service:
+    with running(crm.folder, crm.config_path, site.home, "--db", site.url, ledger=True) as service:
         made = Asked(service, ledger, key, ids)
         decisions = [offered(made, rep) for rep in ids["rep_id"][:8]]
         ids["decision_id"] = [one["decision_id"] for one in decisions]

@@ -26,6 +26,9 @@ from serving.wire.record import KINDS
 from tests.faults.conftest import Served
 from tests.serving.conftest import Crm
 
+# As the owner, to whom the database forbids nothing that a text may say.
+pytestmark = pytest.mark.owner
+
 AT: Final = "2026-02-01T09:00:00Z"
 FORGED: Final = "INFO forged"
 #: What ends a statement, a text, a comment or a line; what a driver, a format or a shell takes for a place to fill.

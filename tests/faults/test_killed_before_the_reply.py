@@ -19,6 +19,7 @@ from serving.ledger.audit import verify
 from serving.ledger.crm import OFFERS
 from serving.ledger.tables import IDEMPOTENCY
 from tests.serving.conftest import Crm, Service, running
+from tests.serving.databases import BOTH
 from tests.serving.live.standing import fill, release
 
 HEADERS = {"content-type": "application/json", "idempotency-key": "the-only-one"}
@@ -43,7 +44,7 @@ def committed(ledger: Ledger) -> dict[str, Any]:
     raise AssertionError("nothing was committed")
 
 
-@pytest.mark.parametrize("where", ["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)], indirect=True)
+@pytest.mark.parametrize("where", BOTH, indirect=True)
 def test_the_retry_of_a_commit_whose_reply_never_came_gets_that_reply(crm: Crm, url: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     ledger = Ledger.open(url, home)

@@ -100,7 +100,7 @@ def is_well_again(served: Served, again: dict[str, httpx.Response], workers: obj
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("served", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
 def test_a_service_without_its_database_advises_from_memory_until_it_is_back(served: Served, server: Any) -> None:
     lead_id = free_lead(served)
     made = post(served, "/recommend_reps", {"lead_id": lead_id, "commit": True}, f"before-{lead_id}").json()
@@ -201,7 +201,7 @@ def test_who_follows_a_server_that_hangs_says_so_and_catches_up(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("served", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
 def test_a_service_whose_database_hangs_advises_from_memory_until_it_goes_on(served: Served, server: Any) -> None:
     lead_id = free_lead(served)
     made = post(served, "/recommend_reps", {"lead_id": lead_id, "commit": True}, f"before-{lead_id}").json()

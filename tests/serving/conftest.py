@@ -29,12 +29,14 @@ from serving.ladder import Standing
 from serving.ledger import Ledger
 from serving.ledger.releases import Released, Releases
 from serving.recommend import Recommender
-from tests.serving.databases import ledger, nothing, postgres, stocked, templates, url, where
+from tests.serving import databases
+from tests.serving.databases import Templates, ledger, nothing, postgres, site, stocked, templates, url, where
 from training.blocks import final_cut
 from training.examples import gather
 from training.sample import write_sample
 
-__all__ = ["ledger", "nothing", "postgres", "stocked", "templates", "url", "where"]  # fixtures of all serving tests
+#: Fixtures of all serving tests.
+__all__ = ["ledger", "nothing", "postgres", "site", "stocked", "templates", "url", "where"]
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def home(crm: Crm, tmp_path: Path) -> Path:
     return make_home(crm, tmp_path / "home")
 
 
-def make_home(crm: Crm, home: Path) -> Path:
-    ledger = Ledger.open(None, home)
+def make_home(crm: Crm, home: Path, url: str | None = None) -> Path:
+    """A home, and its ledger at `url`, by default in it."""
+    ledger = Ledger.open(url, home)
     for place, product in enumerate(crm.products):
         product.save(home / "models" / product.content_hash)
         Releases(ledger).promote(crm.released(place), seen=place, reason="for the tests")
@@ -129,11 +132,15 @@ class Service:
     process: subprocess.Popen[bytes]
 
 
-@pytest.fixture(scope="session")
-def service(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    home = make_home(crm, tmp_path_factory.mktemp("service") / "home")
-    with running(crm.folder, crm.config_path, home) as made:
-        yield made
+@pytest.fixture(scope="session", params=databases.BOTH)
+def service(
+    request: pytest.FixtureRequest, crm: Crm, templates: Templates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """On a snapshot, so that its ledger holds releases and nothing else."""
+    with databases.empty_site(request, templates, tmp_path_factory) as site:
+        home = make_home(crm, site.home, site.url)
+        with running(crm.folder, crm.config_path, home, "--db", site.url) as made:
+            yield made
 
 
 #: What every process of a service imports first.

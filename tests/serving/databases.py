@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,8 @@ SERVING = "serving"
 _MADE = f"DO $$ BEGIN CREATE ROLE {SERVING} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"
 #: Nobody pulls the plug of the tests' machine: what is killed in them is a process.
 _QUICK = "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()"
+#: For what takes a service, or some other process, to show: PostgreSQL's turn comes among the faults.
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.faults)]
 _names = count()
 
 
@@ -99,15 +101,22 @@ def at_once(url: str, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database that is not there yet."""
+@contextmanager
+def not_there(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of a database that is not there yet, of the kind that is the fixture's parameter."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        yield f"sqlite:///{folder / 'ledger.db'}"
         return
     url = database(request.getfixturevalue("postgres"), f"test_{next(_names)}")
     yield url
     drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that is not there yet."""
+    with not_there(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -143,3 +152,33 @@ def stocked(
     url = templates.copy("stocked", where, lambda ledger: load(ledger, crm.snapshot))
     with closing(Ledger.open(as_serving(url, request), tmp_path)) as opened:
         yield opened
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a service lives: its home, and the URL of its ledger, on SQLite the file that it would take unasked."""
+
+    home: Path
+    url: str
+
+    def open(self) -> Ledger:
+        """Its ledger, for who stands beside the service."""
+        return Ledger.open(self.url, self.home)
+
+
+@contextmanager
+def empty_site(request: pytest.FixtureRequest, templates: Templates, factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One whose ledger is empty, on the database that is the fixture's parameter."""
+    home = factory.mktemp("site") / "home"
+    home.mkdir()
+    with not_there(request, home) as where:
+        yield Site(home, as_serving(templates.copy("blank", where, lambda _: None), request))
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def site(
+    request: pytest.FixtureRequest, templates: Templates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Of the one service of a module."""
+    with empty_site(request, templates, tmp_path_factory) as made:
+        yield made

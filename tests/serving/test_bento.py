@@ -11,15 +11,18 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
 from serving.routes import ROUTES
-from tests.serving.conftest import Crm
+from tests.serving.conftest import Crm, make_home
+from tests.serving.databases import BOTH
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_built_bento_serves(crm: Crm, home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", BOTH, indirect=True)
+def test_the_built_bento_serves(crm: Crm, url: str, tmp_path: Path) -> None:
     store = tmp_path / "bentos"
     environment = os.environ | {"BENTOML_HOME": str(store), "OMP_NUM_THREADS": "1"}
     bentoml = str(Path(sys.executable).with_name("bentoml"))
@@ -33,7 +36,11 @@ def test_the_built_bento_serves(crm: Crm, home: Path, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = {"CALLSHEET_DATA": str(crm.folder), "CALLSHEET_CONFIG": str(crm.config_path), "CALLSHEET_HOME": str(home)}
+    home = make_home(crm, tmp_path / "home", url)
+    told = {
+        "CALLSHEET_DATA": str(crm.folder), "CALLSHEET_CONFIG": str(crm.config_path), "CALLSHEET_HOME": str(home),
+        "CALLSHEET_DB": url,
+    }  # fmt: skip
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [bentoml, "serve", f"callsheet:{made.name}", "--port", str(port)],

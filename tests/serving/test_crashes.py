@@ -190,8 +190,10 @@ def test_the_ladder_leaves_out_what_crashes(crm: Crm, home: Path) -> None:
     assert "model 2 cannot serve: 3 workers crashed" in str(found.reason)
 
 
-def test_workers_that_live_on_change_over_too_and_leave_a_crashing_challenger_out(crm: Crm, tmp_path: Path) -> None:
-    ledger, other = Ledger.open(None, tmp_path), contrary(crm.products[1])
+def test_workers_that_live_on_change_over_too_and_leave_a_crashing_challenger_out(
+    crm: Crm, ledger: Ledger, tmp_path: Path
+) -> None:
+    other = contrary(crm.products[1])
     fill(ledger, crm)
     release(ledger, crm, tmp_path)
     other.save(tmp_path / "models" / other.content_hash)
@@ -213,4 +215,3 @@ def test_workers_that_live_on_change_over_too_and_leave_a_crashing_challenger_ou
         assert "3 workers crashed" in said["degraded_reason"]
     finally:
         live.close()
-        ledger.close()

@@ -274,7 +274,7 @@ def test_work_whose_caller_has_left_stops() -> None:
             "path": "/score",
             "headers": [(b"content-type", b"application/json")],
         }
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(deadline.SECONDS / 2):  # not by his deadline
             await edge(scope, receive, send)
         await asyncio.sleep(0)
         assert edge.turns.running == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,21 @@ import bentoml
 import httpx
 import pytest
 
-from serving.ledger import Ledger
 from serving.ledger.load import load
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.databases import Site
+from tests.serving.ledger.test_erase import everything
 
 CANARY = "zz-canary-7f3@example.test"
 
 
 @pytest.fixture(scope="module")
-def standing(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def standing(crm: Crm, site: Site) -> Iterator[Service]:
     """The service on a ledger that holds the small CRM."""
-    home = make_home(crm, tmp_path_factory.mktemp("doors") / "home")
-    ledger = Ledger.open(None, home)
-    load(ledger, crm.snapshot)
-    ledger.close()
-    with running(crm.folder, crm.config_path, home, ledger=True) as made:
+    home = make_home(crm, site.home, site.url)
+    with closing(site.open()) as ledger:
+        load(ledger, crm.snapshot)
+    with running(crm.folder, crm.config_path, home, "--db", site.url, ledger=True) as made:
         yield made
 
 
@@ -106,7 +107,9 @@ def test_a_wrong_row_is_refused_by_its_place(http: httpx.Client, tables: Any, co
     assert (answer.json()["error"]["code"], answer.json()["error"]["field"]) == (code, field)
 
 
-def test_an_erased_contact_is_known_no_more_and_in_no_file(standing: Service, http: httpx.Client, account: str) -> None:
+def test_an_erased_contact_is_known_no_more_and_in_no_file(
+    standing: Service, site: Site, http: httpx.Client, account: str
+) -> None:
     http.post("/ingest", json={"tables": newcomer("gone", account)})
     for name in ("one", "bento", "twice"):
         http.post("/erase", json={"contact_id": f"C-{name}"})
@@ -125,6 +128,8 @@ def test_an_erased_contact_is_known_no_more_and_in_no_file(standing: Service, ht
     assert (commit.status_code, commit.json()["error"]["field"]) == (409, "lead.contact.contact_id")
     files = [p for p in Path(standing.home).rglob("*") if p.is_file()]
     assert [p.name for p in files if CANARY.encode() in p.read_bytes()] == []
+    with closing(site.open()) as ledger:  # whose files are not in there on PostgreSQL
+        assert CANARY not in everything(ledger)
 
 
 def test_on_a_snapshot_nothing_is_taken_in(service: Service, account: str) -> None:

@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import CallsheetError
+from serving.actor import Actor
 from serving.body import checked
-from serving.credentials import Credentials, Keys
+from serving.credentials import Credentials, Keys, Open
 from serving.edge import PASSED, Edge
 from serving.ledger import Ledger
 from serving.refusal import Turned, envelope
@@ -350,21 +351,27 @@ def test_an_idempotency_key_is_handed_on_and_a_replay_is_marked(replayed: bool) 
     assert dict(start["headers"]).get(b"idempotent-replayed") == (b"true" if replayed else None)
 
 
-def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.body.BODY_SECONDS", 0.05)
-    events: list[Any] = []
+def test_a_credential_without_the_routes_scope_goes_no_further() -> None:
+    class Reads(Open):
+        """Whoever asks may read."""
 
-    async def stalls() -> dict[str, Any]:
-        await asyncio.sleep(60)
-        return {}
+        def actor(self, scope: Any, given: str | None) -> Actor:
+            return Actor("key:k", frozenset({"read"}))
 
-    async def send(event: Any) -> None:
-        events.append(event)
+    assert ask(answers(200), credentials=Reads())[0]["status"] == 200
+    start, body = ask(answers(200), "/recommend_leads", b'{"rep_id": "R1"}', credentials=Reads())
+    assert start["status"] == 403
+    assert json.loads(body["body"])["error"]["code"] == "forbidden"
 
-    scope = {"type": "http", "method": "POST", "path": "/score", "headers": [(b"content-type", b"application/json")]}
-    asyncio.run(Edge(answers(200))(scope, stalls, send))
-    assert events[0]["status"] == 408
-    assert json.loads(events[1]["body"])["error"]["code"] == "body_timeout"
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_is_to_come_back_is_told_when(status: int) -> None:
+    async def full(scope: Any, receive: Any, send: Any) -> None:
+        raise Turned(status, "overloaded", "Try again.")
+
+    start, _ = ask(full)
+    assert start["status"] == status
+    assert int(dict(start["headers"]).get(b"retry-after", 0)) >= 1
 
 
 @given(st.binary(max_size=400))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +14,15 @@ import pytest
 from bentoml import Service as BentoService
 from starlette.routing import Mount
 
+from features.errors import UsageError
 from serving.ledger import Ledger
 from serving.ledger.change import changing
 from serving.ledger.keys import create, revoke, rotate
 from serving.routes import ROUTES
+from serving.run import check
+from serving.settings import Settings
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.databases import Site
 from tests.serving.live.standing import fill
 
 PROBES = {"/livez", "/healthz", "/readyz"}
@@ -60,13 +62,12 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    home = make_home(crm, tmp_path_factory.mktemp("guarded") / "home")
-    ledger = Ledger.open(None, home)
+def guarded(crm: Crm, site: Site) -> Iterator[Guarded]:
+    home, ledger = make_home(crm, site.home, site.url), site.open()
     fill(ledger, crm)
     with changing(ledger) as change:
         keys = {scope: create(change, scope, [scope])[1] for scope in ("route", "record", "ingest", "operate", "read")}
-    with running(crm.folder, crm.config_path, home, ledger=True) as service:
+    with running(crm.folder, crm.config_path, home, "--db", site.url, ledger=True) as service:
         yield Guarded(service, ledger, keys)
     ledger.close()
 
@@ -154,18 +155,12 @@ def test_no_key_is_in_a_log(guarded: Guarded) -> None:
     assert not [key for key in guarded.keys.values() if key in said or key.split("_", 2)[2] in said]
 
 
-def test_it_binds_no_wider_than_loopback_without_a_key_that_holds(crm: Crm, home: Path) -> None:
-    command = [
-        sys.executable, "-m", "callsheet", "serve", "--data", str(crm.folder), "--config", str(crm.config_path),
-        "--home", str(home), "--host", "0.0.0.0", "--port", "39999",
-    ]  # fmt: skip
-    ledger = Ledger.open(None, home)
+def test_it_binds_no_wider_than_loopback_without_a_key_that_holds(crm: Crm, ledger: Ledger, tmp_path: Path) -> None:
+    told = Settings(str(crm.folder), crm.config_path, tmp_path, ledger.url)
     with changing(ledger) as change:
         key, _ = create(change, "a", ["read"])
+    check(told, "0.0.0.0", 0)
     with changing(ledger) as change:
         revoke(change, key.key_id)
-    ledger.close()
-    root = Path(__file__).resolve().parents[2]
-    refused = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
-    assert refused.returncode == 2
-    assert "callsheet keys create" in refused.stderr
+    with pytest.raises(UsageError, match="callsheet keys create"):
+        check(told, "0.0.0.0", 0)

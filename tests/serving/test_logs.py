@@ -18,16 +18,17 @@ from serving import logs
 from serving.edge import Edge
 from serving.ledger import Ledger, LedgerError
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.databases import Site
 
 CANARY = "zz-canary-7f3@example.test"
 
 
 @pytest.fixture(scope="module")
-def written(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    home = make_home(crm, tmp_path_factory.mktemp("written") / "home")
+def written(crm: Crm, site: Site) -> Iterator[Service]:
+    home = make_home(crm, site.home, site.url)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CALLSHEET_LOG", "json")
-        with running(crm.folder, crm.config_path, home) as service:
+        with running(crm.folder, crm.config_path, home, "--db", site.url) as service:
             yield service
 
 

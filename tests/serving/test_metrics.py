@@ -23,6 +23,7 @@ from serving.routes import ROUTES
 from serving.settings import quota
 from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.databases import Site
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana.json"
 SUFFIX = re.compile(r"_(bucket|count|sum|total|created)$")
@@ -31,12 +32,10 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
 @pytest.fixture(scope="module")
-def watched(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def watched(crm: Crm, site: Site) -> Iterator[Service]:
     """Two workers, so that what one counted is seen at the other."""
-    home = make_home(crm, tmp_path_factory.mktemp("watched") / "home")
-    started = running(crm.folder, crm.config_path, home)
-    started.command += ["--workers", "2"]
-    with started as service:
+    home = make_home(crm, site.home, site.url)
+    with running(crm.folder, crm.config_path, home, "--db", site.url, "--workers", "2") as service:
         yield service
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -16,15 +17,15 @@ from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.load import load
 from serving.ledger.tables import HOLDS
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.databases import Site
 
 
 @pytest.fixture(scope="module")
-def on_ledger(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    home = make_home(crm, tmp_path_factory.mktemp("on_ledger") / "home")
-    ledger = Ledger.open(None, home)
-    load(ledger, crm.snapshot)
-    ledger.close()
-    with running(crm.folder, crm.config_path, home, "--workers", "2", ledger=True) as made:
+def on_ledger(crm: Crm, site: Site) -> Iterator[Service]:
+    home = make_home(crm, site.home, site.url)
+    with closing(site.open()) as ledger:
+        load(ledger, crm.snapshot)
+    with running(crm.folder, crm.config_path, home, "--db", site.url, "--workers", "2", ledger=True) as made:
         yield made
 
 
@@ -35,10 +36,9 @@ def http(on_ledger: Service) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def ledger(on_ledger: Service) -> Iterator[Ledger]:
-    opened = Ledger.open(None, on_ledger.home)
-    yield opened
-    opened.close()
+def ledger(site: Site) -> Iterator[Ledger]:
+    with closing(site.open()) as opened:
+        yield opened
 
 
 def open_leads(http: httpx.Client) -> list[str]:

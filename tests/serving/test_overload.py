@@ -30,6 +30,7 @@ from serving.routes import ROUTES
 from serving.turns import FOR_OTHERS, RUNNING, WAITING, WRITING
 from serving.wire.base import MAX_BODY
 from tests.serving.conftest import Crm, Service, make_home, running
+from tests.serving.databases import BOTH
 from tests.serving.live.standing import fill
 
 JSON = {"content-type": "application/json"}
@@ -108,13 +109,16 @@ def test_many_at_once_are_answered_or_told_to_wait_and_probes_are_not_held_up(
     assert http.post("/score", json={"pairs": []}).status_code == 200
 
 
-def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", BOTH, indirect=True)
+def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, ledger: Ledger, tmp_path: Path) -> None:
     """A body that was half there when SIGTERM came, and a commit that waited for the ledger."""
-    home = make_home(crm, tmp_path / "home")
-    ledger = Ledger.open(None, home)
+    home = make_home(crm, tmp_path / "home", ledger.url)
     fill(ledger, crm)
     body, commit = b'{"pairs": []}', b'{"lead_id": "%b", "commit": true}' % crm.book.lead_ids[-1].encode()
-    with running(crm.folder, crm.config_path, home, ledger=True) as service, ExitStack() as open_ones:
+    with (
+        running(crm.folder, crm.config_path, home, "--db", ledger.url, ledger=True) as service,
+        ExitStack() as open_ones,
+    ):
         asking, committing = (
             open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30)) for _ in range(2)
         )
@@ -132,7 +136,6 @@ def test_what_is_being_answered_when_told_to_stop_is_answered(crm: Crm, tmp_path
     with ledger.reading() as connection:
         assert connection.execute(select(IDEMPOTENCY.c.key)).scalars().all() == ["k"]
         assert verify(connection) is None
-    ledger.close()
 
 
 # -- BentoML's own deadline, with the edge before it ------------------------------------------------------------------

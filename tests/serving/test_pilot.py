@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from serving.ladder import Standing
 from serving.ledger import Ledger
 from serving.ledger.crm import OFFERS
 from serving.ledger.decisions import read
-from serving.ledger.load import load
 from serving.policy import held_out
 from serving.recommend import Recommender
 from tests.serving.challengers import contender, contrary, failing
@@ -134,10 +132,8 @@ def test_a_pilot_rep_s_accounts_and_call_sheet_are_the_challenger_s_and_say_so(c
         assert (row.propensity is None) is (row.decision_id not in by_lead), "on a sheet nobody knows it"
 
 
-def test_a_challenger_that_fails_or_is_not_asked_for_leaves_the_champion_s_answers(crm: Crm, tmp_path: Path) -> None:
-    ledger = Ledger.open(None, tmp_path)
-    load(ledger, crm.snapshot)
-    stand = Stand(ledger, crm)
+def test_a_challenger_that_fails_or_is_not_asked_for_leaves_the_champion_s_answers(crm: Crm, stocked: Ledger) -> None:
+    stand = Stand(stocked, crm)
     alone = decider(stand, Recommender(crm.book, crm.config, Standing(crm.products[1], "champion", "2", None)))
     others = [
         decider(stand, piloting(crm, failing(crm.products[1]))),
@@ -151,4 +147,3 @@ def test_a_challenger_that_fails_or_is_not_asked_for_leaves_the_champion_s_answe
         assert expected["items"]
         for other in others:
             assert ask(other).answer | {"decision_id": None} == expected
-    ledger.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from serving.ledger.crm import OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.events import record
 from serving.ledger.holds import decided_here
-from serving.ledger.load import load
 from serving.plan import plan
 from serving.policy import drawn_with, held_out, kept_out, mixed
 from serving.recommend import Recommender
@@ -100,12 +98,10 @@ def test_propensities_are_how_often_a_rep_is_chosen(crm: Crm) -> None:
     assert sum(next(iter(values)) for values in said.values()) == pytest.approx(1)
 
 
-def test_offers_carry_their_policy_and_propensity(crm: Crm, tmp_path: Path) -> None:
-    ledger = Ledger.open(None, tmp_path)
-    load(ledger, crm.snapshot)
-    stand = Stand(ledger, crm)
+def test_offers_carry_their_policy_and_propensity(crm: Crm, stocked: Ledger) -> None:
+    stand = Stand(stocked, crm)
     recommender = mixing(crm, holdout=0.5, explore={"share": 0.5, "loss": 1.0})
-    decider = Decider(ledger, recommender.config, lambda: recommender, lambda: stand.now)
+    decider = Decider(stocked, recommender.config, lambda: recommender, lambda: stand.now)
     for code in recommender.open_leads[:60]:
         lead_id = str(recommender.book.lead_ids[code])
         advice = decider.reps(lead_id, None, 1, actor=LOCAL).answer
@@ -115,7 +111,7 @@ def test_offers_carry_their_policy_and_propensity(crm: Crm, tmp_path: Path) -> N
             assert (advice["items"][0]["p_accept"] is None) is held
             assert not advice["degraded"]
         decider.reps(lead_id, None, 1, actor=LOCAL, once=stand.once())
-    with ledger.reading() as connection:
+    with stocked.reading() as connection:
         made = connection.execute(select(OFFERS).where(OFFERS.c.decision_id.like("D-%"))).all()
         ours = connection.execute(select(OFFERS.c.offer_id).where(decided_here())).scalars().all()
     # Which of the model's few leads are left to chance, chance says.
@@ -129,20 +125,17 @@ def test_offers_carry_their_policy_and_propensity(crm: Crm, tmp_path: Path) -> N
     assert set(ours) == {row.offer_id for row in made}
     history = Offered.of(crm.book, ours, kept_out(crm.book.account_ids, recommender.config.policy))
     assert len(history.account) == 0
-    ledger.close()
 
 
-def test_what_no_one_knows_the_chance_of_has_no_propensity(crm: Crm, tmp_path: Path) -> None:
+def test_what_no_one_knows_the_chance_of_has_no_propensity(crm: Crm, stocked: Ledger) -> None:
     """Leads compete in a plan and on a sheet; a lead that goes on does so by the draw that sent it where it was."""
-    ledger = Ledger.open(None, tmp_path)
-    load(ledger, crm.snapshot)
-    stand = Stand(ledger, crm)
+    stand = Stand(stocked, crm)
     config = mixing(crm, holdout=0.5).config
     stand.known.config = config
-    stand.decider = Decider(ledger, config, lambda: stand.known, lambda: stand.now)
+    stand.decider = Decider(stocked, config, lambda: stand.known, lambda: stand.now)
     first = stand.decider.reps(stand.free_lead(), None, 1, actor=LOCAL, once=stand.once()).answer
     told = {"event_id": "no", "offer_id": first["items"][0]["offer_id"], "kind": "rejected", "reason": "other"}
-    with changing(ledger, stand.now) as change:
+    with changing(stocked, stand.now) as change:
         record(change, config, [told | {"at": stand.now}], LOCAL)
     stand.minutes += 1
     stand.follow()
@@ -151,7 +144,7 @@ def test_what_no_one_knows_the_chance_of_has_no_propensity(crm: Crm, tmp_path: P
     sheet = stand.decider.leads(str(crm.book.rep_ids[3]), 2, actor=LOCAL, once=stand.once()).answer
     year, week, _ = stand.now.isocalendar()
     planned = plan(stand.decider, f"{year}-W{week:02d}", actor=LOCAL, once=stand.once()).answer
-    with ledger.reading() as connection:
+    with stocked.reading() as connection:
         made = connection.execute(select(OFFERS.c.decision_id, OFFERS.c.propensity)).all()
         details = [read(connection, one["decision_id"]).detail for one in (again, planned)]
     of = {row.decision_id: row.propensity for row in made}
@@ -159,4 +152,3 @@ def test_what_no_one_knows_the_chance_of_has_no_propensity(crm: Crm, tmp_path: P
     for answer in (again, sheet, planned):
         assert of[answer["decision_id"]] is None
     assert all(detail is not None and set(detail["propensity"]) == {None} for detail in details)
-    ledger.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from serving.ledger.releases import Releases
 from serving.ledger.tables import SHADOWS
 from serving.promote import champion, models, promote, rollback
 from tests.serving.conftest import Crm, make_home
+from tests.serving.databases import BOTH, not_there
 from tests.serving.ledger.small import last_audited
 from training.gate import CHECKS, Verdict
 from training.tracking import Store
@@ -37,12 +37,11 @@ def trained(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, T
     return home, train(crm.snapshot, crm.config, home, recipe="fast", cuts=1, replicates=20, progress=False)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger of its own for each test, beside the one trained home."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path)
-    yield opened
-    opened.close()
+@pytest.fixture(params=BOTH)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of its own for each test, beside the one trained home."""
+    with not_there(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -133,11 +132,9 @@ Asked = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def ask(
-    crm: Crm, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Asked:
+def ask(crm: Crm, home: Path, url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Asked:
     """`callsheet promote` in this process, on a ledger of its own."""
-    common = ["--config", str(crm.config_path), "--home", str(home), "--db", f"sqlite:///{tmp_path / 'asked.db'}"]
+    common = ["--config", str(crm.config_path), "--home", str(home), "--db", url]
 
     def call(*args: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["callsheet", "promote", *common, *args])
@@ -186,51 +183,49 @@ def test_what_passes_needs_no_force_and_it_is_said(ask: Asked) -> None:
 
 
 @pytest.mark.usefixtures("passing")
-def test_what_the_guard_rolled_back_is_released_again_by_force_alone(ask: Asked, tmp_path: Path) -> None:
+def test_what_the_guard_rolled_back_is_released_again_by_force_alone(ask: Asked, ledger: Ledger) -> None:
     """As cron would ask each night: the same files, be it under another version."""
-    with closing(Ledger.open(f"sqlite:///{tmp_path / 'asked.db'}", tmp_path)) as ledger:
-        releases = Releases(ledger)
-        assert ask()[0] == 0
-        releases.rollback(seen=1, reason="complaints")
-        assert ask()[0] == 0  # whom a person took back a person may bring back
-        why = "the guard: of 100 offers of model 1 25% were accepted, of 99 held-out ones 76% (-51 points)"
-        releases.rollback(seen=3, reason=why, actor=GUARD)
-        code, out, err = ask("--format", "json")
-        assert (code, json.loads(out)[-1]["serves"], "The gate refused" in err) == (1, False, True)
-        assert f"(revision 4) by {why}. Train on newer offers" in json.loads(out)[-1]["text"]
-        assert len(releases.history()) == 4
-        code, _, err = ask("--force", "--reason", "it was the season")
-        assert (code, "did no harm. Version 1 serves" in err) == (0, True), err
-        now, (row, payload) = releases.current(), last_audited(ledger)
-        assert now is not None
-        assert (now.revision, now.forced, now.reason) == (5, True, "it was the season")
-        assert (row.subject, json.loads(payload)["forced"]) == ("release 5", True)
+    releases = Releases(ledger)
+    assert ask()[0] == 0
+    releases.rollback(seen=1, reason="complaints")
+    assert ask()[0] == 0  # whom a person took back a person may bring back
+    why = "the guard: of 100 offers of model 1 25% were accepted, of 99 held-out ones 76% (-51 points)"
+    releases.rollback(seen=3, reason=why, actor=GUARD)
+    code, out, err = ask("--format", "json")
+    assert (code, json.loads(out)[-1]["serves"], "The gate refused" in err) == (1, False, True)
+    assert f"(revision 4) by {why}. Train on newer offers" in json.loads(out)[-1]["text"]
+    assert len(releases.history()) == 4
+    code, _, err = ask("--force", "--reason", "it was the season")
+    assert (code, "did no harm. Version 1 serves" in err) == (0, True), err
+    now, (row, payload) = releases.current(), last_audited(ledger)
+    assert now is not None
+    assert (now.revision, now.forced, now.reason) == (5, True, "it was the season")
+    assert (row.subject, json.loads(payload)["forced"]) == ("release 5", True)
 
 
 def test_a_challenger_is_judged_against_what_serves_and_both_stores_keep_that_it_was_forced(
-    crm: Crm, tmp_path: Path
+    crm: Crm, ledger: Ledger, tmp_path: Path
 ) -> None:
-    home = make_home(crm, tmp_path / "home")
-    with closing(Ledger.open(None, home)) as ledger:
-        serving = champion(home, ledger)
-        assert serving is not None
-        recipe = Recipe.preset("fast").but(drop=("behaviour",))
-        result = train(
-            crm.snapshot, crm.config, home, recipe=recipe, cuts=1, replicates=20, progress=False, champion=serving
-        )
-        asked = promote(home, ledger, crm.config)
-        said = {check.name: check for check in asked.verdict.checks}["against_champion"]
-        assert (asked.serves, said.passed) == (False, False)
-        assert "the recipe of the champion (version 2)" in said.text
-        run = Store(home).client.get_run(result.run_id).data
-        assert (run.params["champion.version"], run.params["champion.recipe"]) == ("2", "new")
-        assert run.metrics["gate/against_champion/met"] == 0
-        assert run.metrics["gate/against_champion/low"] == pytest.approx(said.numbers["low"])
-        forced = promote(home, ledger, crm.config, force=True, reason="a trial in one region")
-        assert forced.release is not None
-        tags = Store(home).client.get_run(result.run_id).data.tags
-        assert (forced.release.forced, tags["gate_forced"]) == (True, "a trial in one region")
-        assert champion(home, ledger).recipe == recipe  # type: ignore[union-attr]
+    home = make_home(crm, tmp_path / "home", ledger.url)
+    serving = champion(home, ledger)
+    assert serving is not None
+    recipe = Recipe.preset("fast").but(drop=("behaviour",))
+    result = train(
+        crm.snapshot, crm.config, home, recipe=recipe, cuts=1, replicates=20, progress=False, champion=serving
+    )
+    asked = promote(home, ledger, crm.config)
+    said = {check.name: check for check in asked.verdict.checks}["against_champion"]
+    assert (asked.serves, said.passed) == (False, False)
+    assert "the recipe of the champion (version 2)" in said.text
+    run = Store(home).client.get_run(result.run_id).data
+    assert (run.params["champion.version"], run.params["champion.recipe"]) == ("2", "new")
+    assert run.metrics["gate/against_champion/met"] == 0
+    assert run.metrics["gate/against_champion/low"] == pytest.approx(said.numbers["low"])
+    forced = promote(home, ledger, crm.config, force=True, reason="a trial in one region")
+    assert forced.release is not None
+    tags = Store(home).client.get_run(result.run_id).data.tags
+    assert (forced.release.forced, tags["gate_forced"]) == (True, "a trial in one region")
+    assert champion(home, ledger).recipe == recipe  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("passing")

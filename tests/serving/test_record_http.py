@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ from serving.ledger import Ledger
 from serving.wire.due import DueAnswer
 from serving.wire.record import RecordAnswer
 from tests.serving.conftest import Crm, Service, running
+from tests.serving.databases import Site
 from tests.serving.ledger.small import give, holds, offer, offer_of, table
 from tests.serving.live.standing import fill, release
 
@@ -22,32 +23,23 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
-def home(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("record") / "home"
-    ledger = Ledger.open(None, made)
-    fill(ledger, crm)
-    release(ledger, crm, made)
-    leads = [row["lead_id"] for row in table(ledger, "leads") if row["lead_id"] not in holds(ledger)]
-    rep = table(ledger, "reps")[0]["rep_id"]
-    give(ledger, *(offer(f"F{n}", leads[n], rep, NOW - timedelta(hours=2)) for n in range(1, 5)))
-    ledger.close()
-    return made
+def kept(crm: Crm, site: Site) -> Iterator[Ledger]:
+    with closing(site.open()) as ledger:
+        fill(ledger, crm)
+        release(ledger, crm, site.home)
+        leads = [row["lead_id"] for row in table(ledger, "leads") if row["lead_id"] not in holds(ledger)]
+        rep = table(ledger, "reps")[0]["rep_id"]
+        give(ledger, *(offer(f"F{n}", leads[n], rep, NOW - timedelta(hours=2)) for n in range(1, 5)))
+        yield ledger
 
 
 @pytest.fixture(scope="module")
-def client(crm: Crm, home: Path) -> Iterator[httpx.Client]:
+def client(crm: Crm, site: Site, kept: Ledger) -> Iterator[httpx.Client]:
     with (
-        running(crm.folder, crm.config_path, home, ledger=True) as service,
+        running(crm.folder, crm.config_path, site.home, "--db", site.url, ledger=True) as service,
         httpx.Client(base_url=service.url, timeout=30) as made,
     ):
         yield made
-
-
-@pytest.fixture
-def kept(home: Path) -> Iterator[Ledger]:
-    ledger = Ledger.open(None, home)
-    yield ledger
-    ledger.close()
 
 
 def event(kind: str, event_id: str, offer_id: str, **more: Any) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from features.errors import UsageError
 from serving import traces
 from serving.edge import PASSED, Edge
 from serving.ledger import Ledger
-from serving.ledger.load import load
 from serving.service import _answered
 from serving.traces import wanted
 from tests.serving.conftest import Crm
@@ -82,11 +81,8 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 @pytest.fixture
-def stand(crm: Crm, tmp_path: Path) -> Iterator[Stand]:
-    ledger = Ledger.open(None, tmp_path)
-    load(ledger, crm.snapshot)
-    yield Stand(ledger, crm)
-    ledger.close()
+def stand(crm: Crm, stocked: Ledger) -> Stand:
+    return Stand(stocked, crm)
 
 
 def ask(answer: Any, body: bytes, path: str = "/recommend_reps", **headers: str) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
 from serving.ledger.unplaced import PERSON, Unplaced, put
 from tests.serving.conftest import Crm, Service, running
+from tests.serving.databases import Site
 from tests.serving.ledger.small import give, holds, offer, table
 from tests.serving.live.standing import fill, release
 from tests.serving.test_metrics import Samples, scrape, total
@@ -23,12 +24,11 @@ CANARY = "zz-canary-7f3@example.test"
 
 
 @pytest.fixture(scope="module")
-def watched(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def watched(crm: Crm, site: Site) -> Iterator[Service]:
     """With an offer F1 that is long overdue, and a lead that waits for a person."""
-    home = tmp_path_factory.mktemp("watched_ledger") / "home"
-    ledger = Ledger.open(None, home)
+    ledger = site.open()
     fill(ledger, crm)
-    release(ledger, crm, home)
+    release(ledger, crm, site.home)
     lead, other = [
         row["lead_id"] for row in table(ledger, "leads") if row["lead_id"] not in holds(ledger) and not row["closed_at"]
     ][:2]
@@ -38,7 +38,7 @@ def watched(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     ledger.close()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CALLSHEET_LOG", "json")
-        with running(crm.folder, crm.config_path, home, ledger=True) as made:
+        with running(crm.folder, crm.config_path, site.home, "--db", site.url, ledger=True) as made:
             yield made
 
 
@@ -62,7 +62,7 @@ def test_what_no_request_tells_is_told(watched: Service) -> None:
     assert 0 < total(samples, "callsheet_ledger_stale_seconds") < 60
 
 
-def test_offers_and_feedback_are_counted_and_say_nothing_of_anyone(watched: Service, crm: Crm) -> None:
+def test_offers_and_feedback_are_counted_and_say_nothing_of_anyone(watched: Service, site: Site, crm: Crm) -> None:
     contact = {"contact_id": "C-canary", "account_id": str(crm.book.account_ids[0]), "email": CANARY, "title": CANARY}
     lead = {"lead_id": "L-new", "contact": contact, "solution": crm.book.solutions.values[0]}
     said = {"event_id": "e1", "offer_id": "F1", "kind": "rejected", "reason": "other", "text": f"ask {CANARY}",
@@ -86,7 +86,5 @@ def test_offers_and_feedback_are_counted_and_say_nothing_of_anyone(watched: Serv
     assert total(counted, "callsheet_request_duration_seconds_count", route="/explain/{decision_id}") == 2
     assert CANARY not in json.dumps(counted)
     assert CANARY not in (watched.home / "serve.log").read_text()
-    ledger = Ledger.open(None, watched.home)
-    with ledger.reading() as connection:
+    with closing(site.open()) as ledger, ledger.reading() as connection:
         assert verify(connection) is None
-    ledger.close()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from features.clock import Hours
 from serving.actor import LOCAL
-from serving.ledger import Ledger, LedgerError
+from serving.ledger import Ledger, LedgerError, audit
 from serving.ledger.audit import Head, forget, head, record, verify
 from serving.ledger.change import changing
 from serving.ledger.decisions import Decision
@@ -156,6 +156,18 @@ def test_a_row_that_was_changed_is_named(ledger: Ledger, column: str, number: in
         value = text("'2020-01-01T00:00:00.000000Z'") if column == "at" else other
         connection.execute(update(AUDIT).where(AUDIT.c.number == number).values({column: value}))
     assert found(ledger) == number
+
+
+@pytest.mark.parametrize(("number", "named"), [(4, 5), (N, N)], ids=["the next", "the clock"])
+def test_a_row_that_was_forged_with_its_own_hash_is_told_by(ledger: Ledger, number: int, named: int) -> None:
+    written(ledger)
+    with ledger.writing() as connection:
+        unguard(connection)
+        row = connection.execute(select(AUDIT).where(AUDIT.c.number == number)).one()
+        said = audit._said(row.number, row.at, "x", row.action, row.subject, row.payload_hash, row.prior_hash)
+        forged = {"actor": "x", "hash": audit._hash(said)}
+        connection.execute(update(AUDIT).where(AUDIT.c.number == number).values(forged))
+    assert found(ledger) == named
 
 
 @pytest.mark.parametrize("number", [1, 4, N])

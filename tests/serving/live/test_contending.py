@@ -8,25 +8,24 @@ from collections.abc import Iterator
 import pytest
 
 from serving.card import card_of
-from serving.ledger import Ledger
 from serving.ledger.challengers import Challengers
 from serving.ledger.releases import Releases
 from serving.live import Live
 from tests.serving.challengers import contrary, failing, released
 from tests.serving.conftest import Crm
+from tests.serving.databases import Site
 from tests.serving.live.standing import fill, release
 from tests.serving.live.test_follow import placed, until
 
 
 @pytest.fixture(scope="module")
-def live(crm: Crm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """With a champion, at a standing clock; how a challenger is stored is tested apart, on both kinds of database."""
-    home = tmp_path_factory.mktemp("contending")
-    ledger = Ledger.open(None, home)
+def live(crm: Crm, site: Site) -> Iterator[Live]:
+    """With a champion, at a standing clock."""
+    ledger = site.open()
     fill(ledger, crm)
-    release(ledger, crm, home)
+    release(ledger, crm, site.home)
     instant = int(crm.snapshot.now.timestamp() * 1_000_000) + 3_600_000_000
-    made = Live(ledger, crm.config, home, clock=lambda: instant).start()
+    made = Live(ledger, crm.config, site.home, clock=lambda: instant).start()
     yield made
     made.close()
     ledger.close()

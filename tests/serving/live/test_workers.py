@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from serving.ledger.releases import Released, Releases
 from serving.live import ledger_book
 from serving.recommend import Recommender
 from tests.serving.conftest import Crm, Service, running
+from tests.serving.databases import Site
 from tests.serving.live.standing import fill, release, write
 from training.blocks import final_cut
 from training.examples import gather
@@ -53,15 +55,13 @@ def models(crm: Crm, third: Product) -> dict[str, Product]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, crm: Crm, third: Product) -> Path:
+def home(site: Site, crm: Crm, third: Product) -> Path:
     """Its ledger holds the CRM and has released model 2; model 3 lies there, too."""
-    made = tmp_path_factory.mktemp("workers") / "home"
-    ledger = Ledger.open(None, made)
-    fill(ledger, crm)
-    release(ledger, crm, made)
-    ledger.close()
-    third.save(made / "models" / third.content_hash)
-    return made
+    with closing(site.open()) as ledger:
+        fill(ledger, crm)
+        release(ledger, crm, site.home)
+    third.save(site.home / "models" / third.content_hash)
+    return site.home
 
 
 def promote(url: str, crm: Crm, models: dict[str, Product], version: str) -> int:
@@ -77,15 +77,15 @@ def promote(url: str, crm: Crm, models: dict[str, Product], version: str) -> int
 
 
 @pytest.fixture(scope="module")
-def service(crm: Crm, home: Path) -> Iterator[Service]:
-    with running(crm.folder, crm.config_path, home, "--workers", "2", ledger=True) as made:
+def service(crm: Crm, home: Path, beside: str) -> Iterator[Service]:
+    with running(crm.folder, crm.config_path, home, "--db", beside, "--workers", "2", ledger=True) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def beside(home: Path) -> str:
+def beside(site: Site) -> str:
     """The URL of the ledger, for who writes beside the service."""
-    return f"sqlite:///{home / 'ledger.db'}"
+    return site.url
 
 
 def until(true: Callable[[], Any], seconds: float = 60) -> None:
@@ -106,8 +106,9 @@ def every_worker(service: Service, route: str, body: dict[str, Any] | None, true
         return all(pool.map(ask, range(ASKED)))
 
 
-def test_the_start_says_how_the_ledger_is_kept(service: Service) -> None:
-    assert "Ledger: SQLite, journal" in (service.home / "serve.log").read_text()
+def test_the_start_says_how_the_ledger_is_kept(service: Service, beside: str) -> None:
+    kept = "Ledger: SQLite, journal" if beside.startswith("sqlite") else "Ledger: PostgreSQL"
+    assert kept in (service.home / "serve.log").read_text()
 
 
 def test_a_lead_that_is_written_beside_them_is_placed_by_every_worker(service: Service, beside: str, crm: Crm) -> None:
