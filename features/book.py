@@ -197,6 +197,14 @@ class Book(Tied):
         """The weeks of which each rep misses a part."""
         return Attendance.of(self)
 
+    def arrives(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(n,) the first instant from t on at which each rep has begun and is not away, by the absences known then."""
+        hired = self.reps.hired[rep]
+        t = np.where(hired == NAT, t, np.maximum(t, hired))
+        while (away := self.absences.at(rep, t) > t).any():
+            t = np.where(away, self.absences.at(rep, t), t)
+        return t
+
     def week_end(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(n,) first instant of the ISO week after each instant's, in the rep's own time zone."""
         # A week may last an hour longer.

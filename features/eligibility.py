@@ -57,6 +57,7 @@ def passes(book: Book, refused: npt.NDArray[np.int8], rep: Codes, t: Codes) -> C
     ends = np.full(len(rep), NEVER, np.int64)
     away, full = np.flatnonzero(refused == _PLACE["time_off"]), np.flatnonzero(refused == _PLACE["capacity_full"])
     ends[away] = book.absences.at(rep[away], t[away])
+    full = full[book.reps.capacity.read(rep[full], t[full], latest=True) != 0]  # who takes none has no room next week
     ends[full] = book.week_end(rep[full], t[full])
     hired = book.reps.hired[rep]
     return np.where((refused == _PLACE["inactive"]) & (hired != NAT) & (hired > t), hired, ends)

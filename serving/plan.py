@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from features.asof import NEVER
+from features.book import Book
 from features.eligibility import RULES, passes, refusals
 from features.errors import InputError
 from models.assignment import drafted
@@ -152,6 +153,8 @@ class Plan:
 class Look:
     """What filters and ranking say of every pair of some leads and all reps, part by part.
 
+    at                         (reps,) when the filters are asked: now; for a coming week, when the rep is first there
+                               in it, so that none of it is for who is away, gone or not yet there for all of it
     refused_lead, refused_rep  (leads, rules + 1), (reps, rules + 1): how many pairs of each every rule refuses; 0: none
     ends                       (leads,) when the first of a lead's refusals ends by itself
     order                      the last that was ranked; digest: SHA-256 of the features of all that were
@@ -160,6 +163,7 @@ class Look:
     def __init__(self, recommender: Recommender, leads: np.ndarray, now: int, t: int) -> None:
         self.recommender, self.leads, self.now, self.t = recommender, leads, now, t
         self.reps = np.arange(len(recommender.book.rep_ids), dtype=np.int64)
+        self.at = np.full(len(self.reps), now) if t == now else _first_there(recommender.book, self.reps, t)
         width = len(RULES) + 1
         self.refused_lead = np.zeros((len(leads), width), np.int64)
         self.refused_rep = np.zeros((len(self.reps), width), np.int64)
@@ -177,7 +181,7 @@ class Look:
         lead, rep = np.repeat(part, reps), np.tile(self.reps, len(part))
         refused, ordered = self.recommender.judge(lead, rep, self.now)
         if self.t != self.now:
-            refused = np.where(refused == FULL, 0, refused)  # another week's room
+            refused = refusals(self.recommender.book, self.recommender.config, lead, rep, self.at[rep], profiling=False)
         of_lead = refused + np.repeat(np.arange(len(part)), reps) * width
         self.refused_lead[span] = np.bincount(of_lead, minlength=len(part) * width).reshape(-1, width)
         self.refused_rep += np.bincount(refused + rep * width, minlength=reps * width).reshape(-1, width)
@@ -213,7 +217,7 @@ def made(
     look = Look(recommender, leads[~waiting], now, t)
     deadline.check()
     pairs = _joined(look.parts)
-    room = _room(recommender, look.reps, t)
+    room = np.nan_to_num(book.room(look.reps, look.at), nan=NO_LIMIT).astype(np.int64)
     starts = first_turns(recommender.config.policy, "plan", now)
     chosen = drafted(pairs.lead, pairs.rep, pairs.priority(), room, pairs.side, starts)
     because = left | _because(look, pairs, chosen)
@@ -227,10 +231,12 @@ def _joined(parts: list[Pairs]) -> Pairs:
     return Pairs(*(np.concatenate([getattr(p, name) for p in parts]) for name in Pairs.__dataclass_fields__))
 
 
-def _room(recommender: Recommender, reps: np.ndarray, t: int) -> np.ndarray:
-    """(reps,) places of each rep in the week of t."""
-    at = np.full(len(reps), t, np.int64)
-    return np.nan_to_num(recommender.book.room(reps, at), nan=NO_LIMIT).astype(np.int64)
+def _first_there(book: Book, reps: np.ndarray, t: int) -> np.ndarray:
+    """(reps,) the first instant of the week of t at which each rep is there; where he never is, its beginning."""
+    midweek = np.full(len(reps), t, np.int64)
+    begins = book.week_start(reps, midweek)
+    there = book.arrives(reps, begins)
+    return np.where(there < book.week_end(reps, midweek), there, begins)
 
 
 def _because(look: Look, pairs: Pairs, chosen: np.ndarray) -> dict[str, Unplaced]:

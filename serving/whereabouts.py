@@ -37,9 +37,10 @@ def whereabouts(connection: Connection, config: Config, lead_id: str, now: datet
         due_at, _ = deadlines(connection, config, OFFERS.c.offer_id == held.offer_id, now)[held.offer_id]
         return here | {"state": "held", "until": said(due_at)}
     for one in listed(connection, now, lead_id=lead_id):
-        told = {"because": dict(one.because), "waits_for": one.waits_for}
-        until = {"until": said(one.until)} if one.until is not None else {}
-        return here | told | until | {"state": "held" if until else "unplaced"}
+        until = one.until if one.until is not None and one.until > now else None
+        told = {"because": dict(one.because), "waits_for": one.waits_for, "until": said(until) if until else None}
+        # Each minute who waits for reps is looked at; a plan's leads wait for the next, whatever has ended by then.
+        return here | told | {"state": "held" if until and one.waits_for == REPS else "unplaced"}
     if not_asked(connection, now, lead_id):
         return here | {"state": "unplaced", "because": dict(NOT_ASKED), "waits_for": PLAN}
     # It is offered on within a minute, or nothing but a plan takes it up unless somebody asks for a rep.

@@ -63,7 +63,7 @@ class UnplacedLead(Answer):
     because    rule, or the reason of a rejection -> how many reps it refused, or gave it; withdrawn: the offer was
                taken back; not_asked: nobody asked to place it; these come last
     attempts   offers that it had
-    until      it is held until then, when the first of these refusals ends by itself; null: none does
+    until      when the first of these refusals ends by itself; null: none does
     waits_for  reps: a rep who may take it, asked each minute; data: a question, settled by a change of the CRM; person:
                somebody who offers it by hand or closes it; plan: the next plan
     """

@@ -66,7 +66,7 @@ class ShadowTold(Answer):
 class LeadNow(Answer):
     """Where a lead is now.
 
-    state      assigned (accepted), held (an offer waits for its answer, or nobody can take it, until a stated time),
+    state      assigned (accepted), held (an offer waits for its answer, or no rep can take it, until a stated time),
                unplaced, closed; open: it is offered on within a minute (waits_for: reps), or the next plan takes it up
                and nothing before that unless somebody asks for a rep (waits_for: plan)
     because    rule, or reason of a rejection -> how many reps it refused, or gave it; withdrawn: the offer was taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,8 +26,9 @@ from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.decisions import read
 from serving.ledger.tables import HOLDS
-from serving.ledger.unplaced import PERSON, Unplaced, listed, put
+from serving.ledger.unplaced import PERSON, PLAN, Unplaced, listed, put
 from serving.plan import made, plan
+from serving.whereabouts import whereabouts
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import rows
 from tests.serving.standing_ledger import Stand
@@ -145,17 +146,37 @@ def test_a_lead_that_waits_for_a_person_or_the_data_is_left_where_it_is(stand: S
 
 
 def test_a_lead_for_which_nobody_has_room_is_held_until_the_first_of_their_weeks_is_over(stand: Stand) -> None:
-    with changing(stand.ledger, stand.now) as change:
-        change.connection.execute(CRM["reps"].update().values(weekly_capacity=0.0, timezone="Europe/Berlin"))
-        change.touch("reps", None)
-    stand.minutes += 1
-    stand.follow()
-    answer = plan(stand.decider, this_week(stand), actor=LOCAL).answer
+    def planned(capacity: float, **how: Any) -> dict[str, Any]:
+        with changing(stand.ledger, stand.now) as change:
+            change.connection.execute(CRM["changes"].delete().where(CRM["changes"].c.table_name == "reps"))
+            change.connection.execute(CRM["reps"].update().values(weekly_capacity=capacity, timezone="Europe/Berlin"))
+            change.touch("reps", None)
+        stand.minutes += 1
+        stand.follow()
+        return plan(stand.decider, this_week(stand), actor=LOCAL, **how).answer
+
+    assert planned(1.0, once=stand.once())["assignments"]
+    answer = planned(1.0)
     assert answer["assignments"] == []
+    never = planned(0.0)  # who takes no leads takes none next week either
+    assert {line["until"] for line in never["unplaced"] if line["because"].keys() == {"capacity_full"}} <= {None}
+    assert not any(line["until"] for line in never["unplaced"] if "capacity_full" not in line["because"])
     monday = (stand.now + timedelta(days=7 - stand.now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
     until = said(monday.replace(tzinfo=ZoneInfo("Europe/Berlin")))
     told = {("capacity_full" in line["because"], line["until"]) for line in answer["unplaced"]}
     assert told == {(True, until), (False, None)}
+
+
+def test_what_a_plan_left_waits_for_the_next_one_whatever_ends_meanwhile(stand: Stand) -> None:
+    lead_id, until = stand.free_lead(), stand.now + timedelta(days=1)
+    with changing(stand.ledger, stand.now) as change:
+        put(change, [Unplaced(lead_id, {"capacity_full": 3}, until, PLAN)])
+    with stand.ledger.reading() as connection:
+        before = whereabouts(connection, stand.crm.config, lead_id, stand.now)
+        after = whereabouts(connection, stand.crm.config, lead_id, until)
+    assert before is not None
+    assert (before["state"], before["until"], before["waits_for"]) == ("unplaced", said(until), "plan")
+    assert after == before | {"until": None}
 
 
 def test_a_coming_week_has_its_own_room_and_cannot_be_committed(stand: Stand) -> None:
@@ -175,6 +196,46 @@ def test_a_coming_week_has_its_own_room_and_cannot_be_committed(stand: Stand) ->
     for wrong in ("2020-W01", "2026-W60", "2026-10"):
         with pytest.raises(InputError):
             plan(stand.decider, wrong, actor=LOCAL)
+
+
+def test_a_coming_week_is_for_whoever_is_there_in_it(stand: Stand) -> None:
+    """Away or gone now says nothing of then, and who leaves or goes on leave meanwhile gets nothing of it."""
+    year, week, _ = (stand.now + timedelta(days=7)).isocalendar()
+    coming = f"{year}-W{week:02d}"
+    monday = datetime.combine(monday_of(coming, "week"), time(), UTC)
+    reps = [str(rep) for rep in stand.known.book.rep_ids]
+    lines = Counter(line["rep_id"] for line in plan(stand.decider, coming, actor=LOCAL).answer["assignments"])
+    back, begins, leaves, leave, part = (rep for rep, _ in lines.most_common(5))
+    days = timedelta(days=1)
+    with changing(stand.ledger, stand.now) as change:
+        table = CRM["reps"]
+        change.connection.execute(CRM["changes"].delete().where(CRM["changes"].c.table_name == "reps"))
+        change.connection.execute(CRM["time_off"].delete())
+        everyone = {"weekly_capacity": 5.0, "timezone": "UTC", "hired_at": None, "active_until": None}
+        change.connection.execute(table.update().values(**everyone))
+        for rep_id, terms in (
+            (begins, {"hired_at": monday + 2 * days}), (leave, {"weekly_capacity": None}),
+            (leaves, {"active_until": monday - days, "weekly_capacity": None}),
+        ):  # fmt: skip
+            change.connection.execute(table.update().where(table.c.rep_id == rep_id).values(**terms))
+        off = [
+            {"time_off_id": rep_id, "rep_id": rep_id, "starts_at": start, "ends_at": end}
+            for rep_id, start, end in (
+                (back, stand.now - days, monday), (leave, monday - days, monday + 9 * days),
+                (part, monday, monday + 3 * days),
+            )
+        ]  # fmt: skip
+        change.upsert("time_off", rows("time_off", *off))
+        change.touch("reps", reps)
+    stand.minutes += 1
+    stand.follow()
+    then = plan(stand.decider, coming, actor=LOCAL).answer
+    got = Counter(line["rep_id"] for line in then["assignments"])
+    places = {rep_id: got[rep_id] + then["room"].get(rep_id, 0) for rep_id in (back, begins, leaves, leave, part)}
+    assert places == {back: 5, begins: 3, leaves: 0, leave: 0, part: 2}
+    assert all(got[rep_id] for rep_id in (back, begins, part))
+    now = Counter(line["rep_id"] for line in plan(stand.decider, this_week(stand), actor=LOCAL).answer["assignments"])
+    assert now[back] == now[begins] == 0
 
 
 def test_what_was_taken_in_between_is_unplaced_with_the_rule(stand: Stand) -> None:
