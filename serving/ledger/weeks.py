@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,11 @@ from features.clock import Hours, instant, iso_week_start
 from features.public_holidays import place_of
 from serving.instants import EPOCH
 from serving.ledger.crm import CRM
+from serving.ledger.prepared import Prepared
 from serving.ledger.types import Instant
+
+#: From an instant until another.
+Span = tuple[datetime, datetime]
 
 _TIME_OFF = CRM["time_off"]
 #: An absence that is known at `now` and touches the week from `start` to `end`; and one of the rep `rep`.
@@ -25,14 +30,15 @@ _TOUCHES: Sequence[ColumnElement[bool]] = (
     _TIME_OFF.c.ends_at > bindparam("start", type_=Instant()),
 )
 MISSES: Sequence[ColumnElement[bool]] = (_TIME_OFF.c.rep_id == bindparam("rep", type_=Text), *_TOUCHES)
-_OF_ALL = select(_TIME_OFF.c.rep_id, _TIME_OFF.c.starts_at, _TIME_OFF.c.ends_at).where(*_TOUCHES)
-_OF_ONE = select(_TIME_OFF.c.rep_id, _TIME_OFF.c.starts_at, _TIME_OFF.c.ends_at).where(*MISSES)
+_SPANS = select(_TIME_OFF.c.rep_id, _TIME_OFF.c.starts_at, _TIME_OFF.c.ends_at)
+#: Of one rep it is asked in the transaction that makes an offer.
+_OF_ALL, _OF_ONE = Prepared(_SPANS.where(*_TOUCHES)), Prepared(_SPANS.where(*MISSES))
 
 #: The week that each zone was found in last.
-_WEEKS: dict[str, tuple[datetime, datetime]] = {}
+_WEEKS: dict[str, Span] = {}
 
 
-def week_of(at: datetime, zone: str) -> tuple[datetime, datetime]:
+def week_of(at: datetime, zone: str) -> Span:
     """The ISO week of an instant in a time zone: its first instant, and that of the next week, UTC."""
     known = _WEEKS.get(zone)
     if known is None or not known[0] <= at < known[1]:
@@ -58,8 +64,8 @@ def attended(
         "end": max(end for _, end in weeks.values()),
     }
     one = {"rep": reps[0].rep_id} if len(reps) == 1 else {}
-    absences: dict[str, list[tuple[datetime, datetime]]] = {}
-    for row in connection.execute(_OF_ONE if one else _OF_ALL, told | one):
+    absences: dict[str, list[Span]] = {}
+    for row in (_OF_ONE if one else _OF_ALL).all(connection, told | one):
         absences.setdefault(row.rep_id, []).append((row.starts_at, row.ends_at))
     return {
         rep.rep_id: _worked(rep, weeks[rep.rep_id], absences.get(rep.rep_id, []), rep.timezone or zone, hours)
@@ -67,12 +73,15 @@ def attended(
     }
 
 
-def _worked(
-    rep: Any, week: tuple[datetime, datetime], absences: list[tuple[datetime, datetime]], zone: str, hours: Hours
-) -> Worked:  # fmt: skip
+def _worked(rep: Any, week: Span, absences: list[Span], zone: str, hours: Hours) -> Worked:
     start, end = week
     before, after = (start, rep.hired_at or start), (rep.active_until or end, end)
-    spans = [(instant(begin), instant(until)) for begin, until in (*absences, before, after) if begin < until]
-    away = np.array(spans, np.int64).reshape(-1, 2)
-    place = place_of(split(rep.regions or ""), rep.country, hours.holidays)
-    return worked_in(instant(start), instant(end), away, zone, place, hours)
+    away = tuple(sorted(span for span in (*absences, before, after) if span[0] < span[1]))
+    return _counted(week, away, zone, place_of(split(rep.regions or ""), rep.country, hours.holidays), hours)
+
+
+@lru_cache(maxsize=4096)
+def _counted(week: Span, away: tuple[Span, ...], zone: str, place: str | None, hours: Hours) -> Worked:
+    """A rep's week is asked for at each of his offers, and costs more to reckon than all else that is asked then."""
+    spans = np.array([(instant(begin), instant(until)) for begin, until in away], np.int64).reshape(-1, 2)
+    return worked_in(instant(week[0]), instant(week[1]), spans, zone, place, hours)
