@@ -156,7 +156,7 @@ class running:
     """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot.
 
     also: variables besides, such as CALLSHEET_ALSO: a module that each of its processes imports first. What it runs is
-    watched: whatever a test asks of it, a process that unpickles, or calls another machine, fails it.
+    watched: whatever a test asks of it, a process that unpickles, calls another machine or asks the registry fails it.
     """
 
     def __init__(
@@ -177,8 +177,10 @@ class running:
         elsewhere = self.home / "elsewhere"
         elsewhere.mkdir()
         root = str(Path(__file__).resolve().parents[2])
-        # Whoever asks the registry waits here for ever: nothing does.
-        black_hole = {"MLFLOW_TRACKING_URI": "http://192.0.2.1:1", "PYTHONPATH": f"{WATCH}{os.pathsep}{root}"}
+        # Whoever asks the registry is let in and waits for ever.
+        self.registry = socket.create_server(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{self.registry.getsockname()[1]}"
+        black_hole = {"MLFLOW_TRACKING_URI": address, "PYTHONPATH": f"{WATCH}{os.pathsep}{root}"}
         environment = os.environ | black_hole | {"CALLSHEET_WATCH": str(self.watched)} | self.also
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(self.command, cwd=elsewhere, env=environment, stdout=log, stderr=log)
@@ -199,6 +201,9 @@ class running:
         watched = self.watched.read_text()
         assert "_bentoml_impl.worker.service" in watched
         assert forbidden(watched) == []
+        self.registry.setblocking(False)
+        with self.registry, pytest.raises(BlockingIOError):  # nobody waits to be let in
+            self.registry.accept()
 
     def stop(self) -> None:
         """Tell it to go, and make it."""
