@@ -110,6 +110,8 @@ def explain(
     """
     if (decision is None) == (rep is None):
         raise UsageError("Name either a decision, or a rep with --rep.", field="--rep")
+    if decision is not None and week is not None:
+        raise UsageError("A decision is of one instant; --week goes with --rep. Leave it out.", field="--week")
     settings = config_at(config)
     from serving.ledger import Ledger
 

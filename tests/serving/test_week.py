@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from typer.testing import CliRunner, Result
 
-from features.errors import InputError, UnknownId
+import callsheet
+from features.errors import InputError, UnknownId, UsageError
 from serving.actor import LOCAL
 from serving.explain import Load
 from serving.ledger import Ledger
@@ -107,3 +110,20 @@ def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) ->
     assert told["per_hour"] == len(told["offers"]) / 16
     assert made >= len(given) > 0
     assert told["of_all_per_hour"] == made / (40 * takers - 24)
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_a_decision_takes_no_week(stand: Stand, crm: Crm, tmp_path: Path) -> None:
+    """It would be left aside without a word."""
+    decided = stand.decider.reps(stand.free_lead(), None, 3, actor=LOCAL).answer["decision_id"]
+    assert explain(stand, crm, tmp_path, decided).exit_code == 0
+    said = explain(stand, crm, tmp_path, decided, "--week", "2026-W10")
+    assert isinstance(said.exception, UsageError)
+    assert said.exception.field == "--week"
+    assert "--rep" in str(said.exception)
+
+
+def explain(stand: Stand, crm: Crm, home: Path, *args: str) -> Result:
+    """`callsheet explain` on the stand's ledger."""
+    ours = ("--db", stand.ledger.url, "--config", str(crm.config_path), "--home", str(home))
+    return CliRunner().invoke(callsheet.app, ["explain", *args, *ours])
