@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -110,6 +111,18 @@ def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) ->
     assert told["per_hour"] == len(told["offers"]) / 16
     assert made >= len(given) > 0
     assert told["of_all_per_hour"] == made / (40 * takers - 24)
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_a_small_pace_is_more_than_none(stand: Stand, crm: Crm, tmp_path: Path) -> None:
+    rep_id = str(stand.known.book.rep_ids[0])
+    with stand.ledger.reading() as connection:
+        told = rep_week(connection, rep_id, "2025-W10", stand.crm.config, stand.now, load_of(stand))
+    said = explain(stand, crm, tmp_path, "--rep", rep_id, "--week", "2025-W10")
+    assert said.exit_code == 0, said.output
+    pace = re.search(r"all who take leads: (\S+) by eight", said.stderr)
+    assert pace is not None
+    assert 0 < float(pace[1]) == pytest.approx(8 * told["of_all_per_hour"], rel=0.05)
 
 
 @pytest.mark.parametrize("where", ["sqlite"], indirect=True)
