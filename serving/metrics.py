@@ -68,7 +68,7 @@ UNPLACED: Final = Gauge(
 )  # fmt: skip
 OFFERS: Final = Counter(
     "callsheet_offers_total",
-    "Offers that this service made; those that the SLA sent on are /recommend_reps too.",
+    "Offers that this service made; those that the SLA sent on are /recommend_reps too, reassigned ones /record.",
     ("policy", "route"),
 )
 CHALLENGED: Final = Counter(
