@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +40,12 @@ class Coding:
         # Of the features alone whose words it does not all hold, so that it costs nothing where it holds them.
         lacks = {feature: np.append(np.isnan(table[:-1]), False) for feature, table in self.tables.items()}
         self._lacks = {feature: those for feature, those in lacks.items() if those.any()}
+
+    def untold(self) -> Coding:
+        """The same by the same tables; nobody is told of what they lack."""
+        quiet = copy(self)
+        quiet._unseen = None
+        return quiet
 
     def recode(self, feature: str, codes: np.ndarray) -> np.ndarray:
         """(n,) float32 of the book's codes (n,), of which -1 is null."""

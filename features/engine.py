@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from time import perf_counter
 
 import numpy as np
@@ -38,6 +39,12 @@ class Engine:
         self.vocabulary = vocabulary or Vocabulary(book.words)
         self.coding = Coding(book.words, self.vocabulary, unseen)
         self._place = {name: i for i, name in enumerate(COLUMNS)}
+
+    def untold(self) -> Engine:
+        """The same engine, which tells nobody of categories that the vocabulary lacks."""
+        quiet = copy(self)
+        quiet.coding = self.coding.untold()
+        return quiet
 
     def matrix(self, lead_id: Sequence[str] | np.ndarray, rep_id: Sequence[str] | np.ndarray, as_of: object) -> Matrix:
         """Features of n pairs of ids, each as of its instant.

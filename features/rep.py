@@ -37,8 +37,8 @@ REP = Family(
         "share",
         level="rep",
         tables=("offers",),
-        helps="You have room this week.",
-        hurts="{value} of your week is taken.",
+        helps="Of a whole week you have places left.",
+        hurts="{value} of a whole week's places are taken.",
     ),
     Feature("offers_28d", "Offers made to the rep in the last 28 days.", level="rep", tables=("offers",)),
     Feature(

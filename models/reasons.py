@@ -32,7 +32,7 @@ STORIES: tuple[tuple[str, ...], ...] = (
 )
 #: Contributions smaller than this, in logits, are no reason.
 LEAST = 0.02
-#: Of these, little is what their helping sentence claims ("You have room this week.").
+#: Of these, little is what their helping sentence claims ("Of a whole week you have places left.").
 _LITTLE_HELPS = frozenset({"load_share"})
 #: Sentences that deny something are true of none only, not of little.
 _DENIES = re.compile(r"\b(no|not|outside)\b")

@@ -34,7 +34,7 @@ DECISIONS: Final = Counter(
 )  # fmt: skip
 UNSEEN: Final = Counter(
     "callsheet_unseen_categories_total",
-    "Categories of leads and reps that were ranked, and that the model has never seen, by feature.", ("feature",),
+    "Categories in what was ranked for an answer that the model has never seen, by feature.", ("feature",),
 )  # fmt: skip
 REFUSALS: Final = Counter("callsheet_refusals_total", "Candidates that a rule refused, by the rule.", ("rule",))
 FEEDBACK: Final = Counter("callsheet_feedback_total", "Events that were reported, by what became of them.", ("result",))
@@ -68,7 +68,7 @@ UNPLACED: Final = Gauge(
 )  # fmt: skip
 OFFERS: Final = Counter(
     "callsheet_offers_total",
-    "Offers that this service made; those that the SLA sent on are /recommend_reps too.",
+    "Offers that this service made; those that the SLA sent on are /recommend_reps too, reassigned ones /record.",
     ("policy", "route"),
 )
 CHALLENGED: Final = Counter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from threading import Lock
 from typing import Any, Final
@@ -25,6 +26,7 @@ from serving.computing import computing
 from serving.inline import book_with
 from serving.instants import iso
 from serving.ladder import Standing
+from serving.ledger.details import numbers
 from serving.policy import first_turns, kept_out
 from serving.ranking import HELD_OUT, OBJECTING, OBJECTS, Held, Order, Ranking, codes_of, ruled
 from serving.reasons import Facts, facts_of, reasons_of
@@ -73,9 +75,7 @@ class Recommender:
     def beside(self) -> Recommender | None:
         """Who answers from the same book by the challenger; None: there is none that can."""
         if self._beside is None and self.contender is not None and self.contender.product is not None:
-            self._beside = Recommender(
-                self.book, self.config, self.contender.standing, clock=self.clock, seq=self.seq
-            )  # fmt: skip
+            self._beside = Recommender(self.book, self.config, self.contender.standing, clock=self.clock, seq=self.seq)
         return self._beside
 
     @property
@@ -98,12 +98,21 @@ class Recommender:
             self._opened = opened = now, self.book.open_leads(now)
         return opened[1]
 
+    @property
+    def quiet(self) -> Recommender:
+        """The same from the same book; what it ranks is nobody's answer, so no metric counts its categories."""
+        quiet, (standing, engine) = copy(self), self._served
+        quiet._served = standing, engine.untold()
+        return quiet
+
     def warm(self) -> None:
         """Build what the first answers would have to wait for."""
+        quiet = self.quiet
         if len(self.book.rep_ids):
-            self.leads_for_rep(str(self.book.rep_ids[0]), 1)
+            quiet.leads_for_rep(str(self.book.rep_ids[0]), 1)
         if len(self.book.lead_ids):
-            self.reps_for_lead(str(self.book.lead_ids[-1]), 1)
+            quiet.reps_for_lead(str(self.book.lead_ids[-1]), 1)
+        self._opened, self._kept_out = quiet._opened, quiet._kept_out
 
     # -- the three questions ----------------------------------------------------------------------------------------
 
@@ -125,8 +134,7 @@ class Recommender:
         lead, rep = (codes[ranking.rows] for codes in ranking.pairs)
         rung, score = rank_by_rules(matrix, self._owns(lead, rep, np.full(len(lead), ranking.now, np.int64)))
         order = ruled(score, str(rung[np.argmax(score)]) if len(score) else OWNER_TERRITORY, None, matrix)
-        best = self._best(ranking.ranked, order, lead, rep, ranking.now)
-        return replace(ranking, order=order, best=best)
+        return replace(ranking, order=order, best=self._best(ranking.ranked, order, lead, rep, ranking.now))
 
     def again(self, ranking: Ranking) -> Ranking:
         """The same candidates as of the same instant, ranked by what answers here; those who were lost stay so.
@@ -186,28 +194,26 @@ class Recommender:
             given = [i for i, at in enumerate(as_of) if at is not None]
             t[given] = [as_of[i] for i in given]
         refused = refusals(book, self.config, lead, rep, t)
-        numbers = np.full((4, len(lead)), np.nan)
+        made = np.full((4, len(lead)), np.nan)
         rows = np.flatnonzero(refused == 0)
-        reason = standing.reason
-        product = standing.product
         for start in range(0, len(rows), SCORED):
-            if product is None:
+            if standing.product is None:
                 break
             deadline.check()
             part = rows[start : start + SCORED]
             matrix = engine.matrix_of(lead[part], rep[part], t[part])
-            order = self._by_model(product, standing, matrix, lead[part], t[part])
-            numbers[:, part] = order.score, order.p_accept, order.p_convert, order.value
+            order = self._by_model(standing.product, standing, matrix, lead[part], t[part])
+            made[:, part] = order.score, order.p_accept, order.p_convert, order.value
+        score, p_accept, p_convert, value = map(numbers, made)
         items = [
             {
                 "lead_id": str(lead_ids[i]), "rep_id": str(rep_ids[i]), "as_of": iso(int(t[i])),
                 "eligible": bool(refused[i] == 0), "rule": REFUSALS[refused[i] - 1] if refused[i] else None,
-                "score": _null(numbers[0, i]), "p_accept": _null(numbers[1, i]),
-                "p_convert": _null(numbers[2, i]), "expected_value": _null(numbers[3, i]),
+                "score": score[i], "p_accept": p_accept[i], "p_convert": p_convert[i], "expected_value": value[i],
             }
             for i in range(len(lead))
         ]  # fmt: skip
-        return self.signed(standing, standing.rung, reason, self.now) | {"items": items}
+        return self.signed(standing, standing.rung, standing.reason, self.now) | {"items": items}
 
     # -- ranking ----------------------------------------------------------------------------------------------------
 
@@ -275,13 +281,13 @@ class Recommender:
         deadline.check()
         said = reasons_of(self.book, self.config, order, best, pairs, now) if reasons else [[] for _ in best]
         ids = self.book.rep_ids[pairs[1]] if ranked == "rep_id" else self.book.lead_ids[pairs[0]]
+        told = (numbers(one[best]) for one in (order.score, order.p_accept, order.p_convert, order.value))
         return [
             {
-                "rank": place + 1, ranked: str(ids[place]), "offer_id": None, "score": float(order.score[i]),
-                "p_accept": _null(order.p_accept[i]), "p_convert": _null(order.p_convert[i]),
-                "expected_value": _null(order.value[i]), "reasons": said[place],
+                "rank": place, ranked: str(one), "offer_id": None, "score": score, "p_accept": accept,
+                "p_convert": convert, "expected_value": value, "reasons": why,
             }
-            for place, i in enumerate(best.tolist())
+            for place, (one, score, accept, convert, value, why) in enumerate(zip(ids, *told, said, strict=True), 1)
         ]  # fmt: skip
 
     def facts(self, ranking: Ranking, shown: int) -> dict[str, Facts]:
@@ -319,8 +325,7 @@ class Recommender:
         made   the pairs' features, where they are known
         """
         deadline.check()
-        reason = standing.reason
-        product = standing.product
+        product, reason = standing.product, standing.reason
         if not len(lead):
             none = np.empty(0)
             return Order(none, none, none, none, standing.rung, reason)
@@ -367,12 +372,11 @@ class Recommender:
             return self._by_model(product, standing, matrix, lead, t)
         seen = np.flatnonzero(side == 0)
         order = self._by_model(product, standing, matrix.take(seen), lead[seen], t[seen])
-        numbers = np.full((4, len(lead)), np.nan)
-        numbers[:, seen] = order.score, order.p_accept, order.p_convert, order.value
+        made = np.full((4, len(lead)), np.nan)
+        made[:, seen] = order.score, order.p_accept, order.p_convert, order.value
         unseen = np.flatnonzero(side)
-        owner = self._owns(lead[unseen], rep[unseen], t[unseen])
-        numbers[0, unseen] = rank_by_rules(matrix.take(unseen), owner)[1]
-        score, p_accept, p_convert, value = numbers
+        made[0, unseen] = rank_by_rules(matrix.take(unseen), self._owns(lead[unseen], rep[unseen], t[unseen]))[1]
+        score, p_accept, p_convert, value = made
         return Order(score, p_accept, p_convert, value, standing.rung, standing.reason, matrix, product, side)
 
     def _by_model(self, product: Product, standing: Standing, matrix: Matrix, lead: np.ndarray, t: np.ndarray) -> Order:
@@ -393,7 +397,3 @@ class Recommender:
             "degraded": reason is not None, "degraded_reason": reason,
             "model_version": standing.version if by_model else None, "feature_version": FEATURE_VERSION,
         }  # fmt: skip
-
-
-def _null(number: float) -> float | None:
-    return None if number != number else float(number)

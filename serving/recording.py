@@ -47,4 +47,6 @@ def record_events(
         metrics.FEEDBACK.labels(outcome.result).inc()
         if outcome.result in ("applied", "parked"):
             metrics.FEEDBACK_LAG.observe(max(0.0, (received - event.at).total_seconds()))
+        if outcome.result == "applied" and event.kind == "reassigned":
+            metrics.OFFERS.labels("manual", ROUTE).inc()
     return Decided(answer)

@@ -132,7 +132,7 @@ def looked(decision: Seen) -> dict[str, Any] | None:
     challenger, ranking = decision.recommender.beside, decision.ranking
     if challenger is None or not len(ranking.best) or ranking.order.rung == HASH:
         return None
-    theirs = challenger.again(ranking)
+    theirs = challenger.quiet.again(ranking)
     order = theirs.order
     if order.reason == OBJECTS:
         return None

@@ -139,6 +139,24 @@ def _works(reader: Reader, command: str) -> str:
     return ran.stdout
 
 
+def test_make_ui_answers_by_the_names_of_this_machine_alone(reader: Reader) -> None:
+    """A page of another site that has its name point here, or a private address, gets nothing of the runs."""
+    port = _free_port()
+
+    def said(host: str) -> int:
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": host})
+        try:
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    ours = [f"{name}{at}" for name in ("127.0.0.1", "localhost") for at in ("", f":{port}")]
+    others = ["10.0.0.7", f"192.168.1.7:{port}", "localhost:1", f"attacker.example:{port}", f"localhost.example:{port}"]
+    with reader.running("make ui", SERVERS["make ui"], port):
+        assert {host: said(host) for host in (*ours, *others)} == dict.fromkeys(ours, 200) | dict.fromkeys(others, 403)
+
+
 def test_make_demo_works_from_end_to_end(reader: Reader) -> None:
     """The first of the two commands, on a smaller CRM; `make test` is what runs this."""
     ran = reader.shell("make demo DEMO='--accounts 250 --reps 16 --offers 2500'")

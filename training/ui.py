@@ -31,6 +31,11 @@ def address(home: Path, port: int) -> str:
     return f"http://{HOST}:{port}{experiment.address(Store(home).experiment)}"
 
 
+def hosts(port: int) -> tuple[str, ...]:
+    """By what a browser may call it; MLflow would take any private address, and compares a whole header with each."""
+    return tuple(f"{name}{at}" for name in (HOST, "localhost") for at in ("", f":{port}"))
+
+
 def run_ui(home: Path, port: int) -> NoReturn:
     """Become the MLflow server, so that whoever stops this process stops it. Never returns."""
     store = Store(home)
@@ -40,6 +45,7 @@ def run_ui(home: Path, port: int) -> NoReturn:
         "--default-artifact-root": (store.home / "artifacts").as_uri(),
         "--host": HOST,
         "--port": str(port),
+        "--allowed-hosts": ",".join(hosts(port)),
         "--workers": "1",
     }
     command = [sys.executable, "-m", "mlflow", "server", *(word for pair in options.items() for word in pair)]

@@ -110,6 +110,8 @@ def explain(
     """
     if (decision is None) == (rep is None):
         raise UsageError("Name either a decision, or a rep with --rep.", field="--rep")
+    if decision is not None and week is not None:
+        raise UsageError("A decision is of one instant; --week goes with --rep. Leave it out.", field="--week")
     settings = config_at(config)
     from serving.ledger import Ledger
 
@@ -178,12 +180,18 @@ def _explain_week(ledger: Ledger, config: Config, home: Path, rep_id: str, week:
         whole = "" if said["capacity"] is None else f", so of the {said['capacity']:g} places of a whole week {room}"
         say(f"There for {said['hours']:g} of the week's {said['of_hours']:g} working hours{whole}.")
     if said["per_hour"] is not None and said["of_all_per_hour"] is not None:
-        pace = f"{8 * said['per_hour']:.1f} offers by eight working hours that he is there"
-        say(f"{pace}; all who take leads: {8 * said['of_all_per_hour']:.1f} by eight of theirs.")
+        pace = f"{_pace(said['per_hour'])} offers by eight working hours that he is there"
+        say(f"{pace}; all who take leads: {_pace(said['of_all_per_hour'])} by eight of theirs.")
     if said["no_capacity_at"]:
         say(f"Full for the rest of the week since {said['no_capacity_at']}, by the rep's own word (no_capacity).")
     refused, asked = counted(sum(said["refused"].values()), "time"), counted(said["asked"], "decision")
     say(f"Refused {refused} in {asked}: {_words(said['refused']) or 'never'}.")
+
+
+def _pace(per_hour: float) -> str:
+    """Of eight hours, in two digits, so that one offer to many people is more than nothing."""
+    paced = 8 * per_hour
+    return f"{paced:.2g}" if paced < 9.95 else f"{paced:,.0f}"
 
 
 def _words(counts: dict[str, Any]) -> str:

@@ -52,8 +52,9 @@ T = int(datetime(2026, 3, 2, 9, tzinfo=UTC).timestamp() * 1e6)
         ("losses", 0.0, False, None),
         ("accepted_here", 1.0, True, "You have accepted 1 lead of Acme before."),
         ("rep_accept_rate", 0.413, True, "You accept 41 % of your leads."),
-        ("load_share", 0.2, True, "You have room this week."),
+        ("load_share", 0.1, True, "Of a whole week you have places left."),  # of a Friday's two, one
         ("load_share", 0.9, True, None),
+        ("load_share", 0.1, False, "10 % of a whole week's places are taken."),
         ("tenure_days", 800.0, True, "You have been here for 2 years."),
         ("tenure_days", 45.0, False, "You have been here for 45 days."),
         ("industry_depth", 0.0, False, "Acme is outside your industries."),

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import Counter, Histogram
 
 from serving import metrics
+from serving.ledger.unplaced import DATA, PERSON, PLAN, REPS
 from tests.promql import read
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -86,6 +87,23 @@ def test_every_alert_has_a_name_and_every_anchor_an_alert() -> None:
     assert set(re.findall(r'<a id="(\w+)"></a>', page)) == {
         rule["annotations"]["runbook"].split("#")[1] for rule in RULES
     }
+
+
+def test_leads_without_a_rep_are_told_of_whatever_they_wait_for() -> None:
+    asked = [read(rule["expr"]) for rule in RULES]
+    watched = {one for query in asked for one in query.values.get("waits_for", ())}
+    assert watched == {REPS, DATA, PERSON, PLAN}
+
+
+def test_feedback_that_changes_nothing_is_none() -> None:
+    (rule,) = [rule for rule in RULES if rule["alert"] == "CallsheetNoFeedback"]
+    assert read(rule["expr"]).values == {"result": {"applied"}}
+
+
+def test_what_is_held_to_a_week_ago_is_held_to_the_day_before_while_there_was_none() -> None:
+    held = [rule["expr"] for rule in RULES if "offset 7d" in rule["expr"]]
+    assert held
+    assert [one for one in held if one.count(" offset 7d") != one.count(" offset 1d") or "or " not in one] == []
 
 
 @pytest.mark.parametrize(

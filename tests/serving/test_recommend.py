@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from features.book import Book
 from features.eligibility import RULES, objects, refusals
 from features.engine import Engine
 from features.errors import ModelError, UnknownId
+from features.matrix import Vocabulary
 from serving import metrics
 from serving.inline import AlreadyStored, book_with
 from serving.instants import iso, micros
 from serving.ladder import RULES as RULES_STANDING
 from serving.ladder import Standing
 from serving.recommend import Recommender
+from serving.shadow import Seen, looked
+from tests.serving.challengers import contender
 from tests.serving.conftest import Crm
 
 
@@ -261,6 +265,25 @@ def test_a_source_that_the_model_never_saw_is_ranked_and_counted_and_is_no_error
     recommender.reps_for_inline(lead | {"source": "webinar"}, 100)
     recommender.reps_for_inline(lead, 100)
     assert met("source") == before + 1
+
+
+def test_categories_are_counted_for_an_answer_and_for_nothing_that_nobody_asked(crm: Crm) -> None:
+    """A worker warms up at its start and after every change, and a challenger looks on: the model knows no rep here."""
+    product = crm.products[1]
+    words = Vocabulary(dict(product.vocabulary.values) | {"rep_id": ()})
+    product = replace(product, contract=replace(product.contract, vocabulary=words))
+    asked = Recommender(crm.book, crm.config, Standing(product, "champion", "2", None))
+    beside = Recommender(crm.book, crm.config, RULES_STANDING, contender=contender(crm, product))
+    lead = open_lead(asked, crm)
+
+    def met() -> float:
+        return float(metrics.UNSEEN.labels("rep_id")._value.get())
+
+    before = met()
+    asked.warm()
+    assert looked(Seen("D-1", datetime(2026, 3, 1, tzinfo=UTC), beside, beside.rank_reps(lead), [])) is not None
+    assert met() == before
+    assert asked.reps_for_lead(lead, 100)["scored"] == met() - before > 0
 
 
 def test_an_inline_lead_brings_its_contact_and_account(crm: Crm, recommender: Recommender) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from serving import metrics
 from serving.actor import LOCAL
 from serving.body import checked
 from serving.decided import Decided
@@ -53,6 +54,20 @@ def test_each_event_has_its_result_in_the_order_of_the_request(stood: Ledger) ->
     assert [(r["event_id"], r["result"]) for r in answer["results"]] == [
         ("b", "parked"), ("a", "applied"), ("a", "refused"), ("a", "duplicate"),
     ]  # fmt: skip
+
+
+def test_an_offer_that_a_reassignment_makes_is_counted_once(stood: Ledger) -> None:
+    def made() -> float:
+        return float(metrics.OFFERS.labels("manual", "/record")._value.get())
+
+    before, event = made(), yes(kind="reassigned", to_rep_id="R2")
+    assert (
+        send(stood, yes("x", kind="reassigned", to_rep_id="R99"), key=None).answer["results"][0]["result"] == "refused"
+    )
+    assert made() == before
+    for key in ("k1", "k1", None):  # anew, a retry, and the same event once more
+        send(stood, event, key=key)
+    assert made() == before + 1
 
 
 def test_a_retry_with_its_key_gets_the_same_answer_and_changes_nothing(stood: Ledger) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from typer.testing import CliRunner, Result
 
-from features.errors import InputError, UnknownId
+import callsheet
+from features.errors import InputError, UnknownId, UsageError
 from serving.actor import LOCAL
 from serving.explain import Load
 from serving.ledger import Ledger
@@ -107,3 +111,32 @@ def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) ->
     assert told["per_hour"] == len(told["offers"]) / 16
     assert made >= len(given) > 0
     assert told["of_all_per_hour"] == made / (40 * takers - 24)
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_a_small_pace_is_more_than_none(stand: Stand, crm: Crm, tmp_path: Path) -> None:
+    rep_id = str(stand.known.book.rep_ids[0])
+    with stand.ledger.reading() as connection:
+        told = rep_week(connection, rep_id, "2025-W10", stand.crm.config, stand.now, load_of(stand))
+    said = explain(stand, crm, tmp_path, "--rep", rep_id, "--week", "2025-W10")
+    assert said.exit_code == 0, said.output
+    pace = re.search(r"all who take leads: (\S+) by eight", said.stderr)
+    assert pace is not None
+    assert 0 < float(pace[1]) == pytest.approx(8 * told["of_all_per_hour"], rel=0.05)
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_a_decision_takes_no_week(stand: Stand, crm: Crm, tmp_path: Path) -> None:
+    """It would be left aside without a word."""
+    decided = stand.decider.reps(stand.free_lead(), None, 3, actor=LOCAL).answer["decision_id"]
+    assert explain(stand, crm, tmp_path, decided).exit_code == 0
+    said = explain(stand, crm, tmp_path, decided, "--week", "2026-W10")
+    assert isinstance(said.exception, UsageError)
+    assert said.exception.field == "--week"
+    assert "--rep" in str(said.exception)
+
+
+def explain(stand: Stand, crm: Crm, home: Path, *args: str) -> Result:
+    """`callsheet explain` on the stand's ledger."""
+    ours = ("--db", stand.ledger.url, "--config", str(crm.config_path), "--home", str(home))
+    return CliRunner().invoke(callsheet.app, ["explain", *args, *ours])
