@@ -13,13 +13,13 @@ from sqlalchemy import Connection, Row, select
 from features.errors import UnknownId
 from serving.explain import Answer, Load, explained, replayed
 from serving.instants import iso, micros
-from serving.ledger import Ledger
+from serving.ledger import Ledger, replies
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import read
 from serving.ledger.details import unpack
 from serving.ledger.erase import hash_of
 from serving.ledger.person import PLACES, Person, sheets
-from serving.ledger.tables import ERASURES
+from serving.ledger.tables import ERASURES, IDEMPOTENCY
 from serving.ledger.taken import note_taken
 from serving.ledger.vouched import WRITTEN
 
@@ -66,7 +66,11 @@ def _rows(connection: Connection, name: str, person: Person) -> list[Answer]:
     place = PLACES[name]
     columns = [place.table.c[column] for column in place.told] if place.told is not None else [place.table]
     wanted = select(*columns).where(place.of(person)).order_by(*place.table.primary_key.columns)
-    return [{key: _plain(key, value) for key, value in row.items()} for row in connection.execute(wanted).mappings()]
+    found = [dict(row) for row in connection.execute(wanted).mappings()]
+    if place.table is IDEMPOTENCY:
+        mine = [(row, replies.told(row["body"], person)) for row in found]
+        found = [row | {"body": json.dumps(said)} for row, said in mine if said is not None]
+    return [{key: _plain(key, value) for key, value in row.items()} for row in found]
 
 
 def _plain(column: str, value: Any) -> Any:

@@ -38,6 +38,15 @@ def test_a_key_is_revoked_and_rotated_by_its_id(run: Run) -> None:
     assert run("keys", "revoke", "nobody").code == 1
 
 
+def test_a_second_key_of_a_name_comes_by_rotation_alone(run: Run) -> None:
+    key_id = run(*CREATE).out.split("_")[1]
+    refused = run(*CREATE)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"callsheet keys rotate {key_id}" in refused.err
+    assert run("keys", "rotate", key_id).code == 0
+    assert len(json.loads(run("keys", "list", "--format", "json").out)) == 2
+
+
 @pytest.mark.parametrize(
     "wrong", [("--scope", "admin"), ("--expires", "soon"), ("--expires", "8wh"), ("--name", ""), ("--rep", "R1")]
 )
@@ -49,8 +58,8 @@ def test_a_key_that_cannot_be_says_why(run: Run, wrong: tuple[str, str]) -> None
 
 
 def test_the_audit_is_verified_and_a_tampered_row_named(run: Run, tmp_path: Path) -> None:
-    for _ in range(3):
-        run(*CREATE)
+    for n in range(3):
+        run(*CREATE, "--name", f"router {n}")
     fine = run("ledger", "verify")
     assert fine.code == 0
     said = re.fullmatch(r"ok: 3 rows, the last (3:[0-9a-f]{64})\n", fine.out)

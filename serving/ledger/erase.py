@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, literal, select, update
 
 from features.config import Config
 from features.errors import Conflict, UnknownId
@@ -23,7 +23,8 @@ from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
 from serving.ledger.person import PLACES, WIPED, Person, Place, sheets
 from serving.ledger.questions import settle_all
-from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, ERASURES, EVENTS, UNPLACED
+from serving.ledger.replies import forgotten
+from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, ERASURES, EVENTS, IDEMPOTENCY, UNPLACED
 from serving.ledger.types import Instant
 from serving.ledger.vouched import WRITTEN
 from serving.ledger.vouched import hash_of as hash_of_row
@@ -64,10 +65,10 @@ def erase(change: Change, config: Config, contact_id: str, actor: Actor) -> Eras
     """Forget a contact, in the transaction of `change`; asked again, nothing is left to do.
 
     Gone: the contact's row, activities, touches, places in meetings and opportunities, preferences about it, its
-    history; what explains decisions on its leads; audit payloads and kept answers that name it; what reps wrote on its
-    offers and opportunities, in the audit too. Its leads are closed, their open offers withdrawn, and they stay,
-    stripped, as leads of a nameless contact that is never offered again: reps' records, decisions and the audit's
-    chain hold on to their ids.
+    history; what explains decisions on its leads; audit payloads that name it, kept answers that do or are about its
+    leads; what reps wrote on its offers and opportunities, in the audit too. Its leads are closed, their open offers
+    withdrawn, and they stay, stripped, as leads of a nameless contact that is never offered again: reps' records,
+    decisions and the audit's chain hold on to their ids.
     `scrub` then clears the database's files.
     Raises UnknownId (contact_unknown)
     """
@@ -187,7 +188,8 @@ class _Wipe:
         self._delete("decision_details")
         self._empty("shadows", **dict.fromkeys(("p_accept", "p_accept_serving", "scores")))
         self._sheets()
-        self._delete("idempotency", "journal")
+        self._replies()
+        self._delete("journal")
         self._free_text()
         self._payloads(actor)
 
@@ -200,6 +202,17 @@ class _Wipe:
             self._done(DECISION_DETAILS, 1)
             detail = {"decision_id": row.decision_id, "body": body}
             self.change.vouch(DECISION_DETAILS.name, row.decision_id, hash_of_row(DECISION_DETAILS.name, detail))
+
+    def _replies(self) -> None:
+        """What kept answers say of it; no role may change one, so what stays of it is put in its place."""
+        for row in self.connection.execute(select(IDEMPOTENCY).where(PLACES["idempotency"].of(self.person))).all():
+            stays = forgotten(row.body, self.person)
+            if stays == row.body:
+                continue
+            mine = and_(IDEMPOTENCY.c.scope == row.scope, IDEMPOTENCY.c.key == row.key)
+            self._done(IDEMPOTENCY, self.connection.execute(delete(IDEMPOTENCY).where(mine)).rowcount)
+            if stays is not None:
+                self.connection.execute(insert(IDEMPOTENCY).values({**row._mapping, "body": stays}))
 
     def _payloads(self, actor: Actor) -> None:
         """Audit payloads that name the contact, or repeat what was written on its offers and the questions of them."""

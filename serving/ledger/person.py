@@ -42,7 +42,8 @@ class Person:
     """A contact, and the ids of what hangs on it.
 
     contact_hash   what is kept of its id once it is forgotten
-    leads, offers  its leads and their offers; deals: the opportunities that came of these
+    leads, offers  its leads and their offers
+    events, deals  what was told of these, and the opportunities that came of them
     born           when the first of its leads was created
     """
 
@@ -51,6 +52,7 @@ class Person:
     email: str | None
     leads: Sequence[str]
     offers: Sequence[str]
+    events: Sequence[str]
     deals: Sequence[str]
     born: datetime | None
 
@@ -61,16 +63,22 @@ class Person:
         leads = {lead.lead_id: lead.created_at for lead in connection.execute(mine)}
         made = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
         offers = {offer.offer_id: offer.opportunity_id for offer in connection.execute(made)}
-        told = connection.execute(select(EVENTS.c.body).where(EVENTS.c.offer_id.in_(offers))).scalars()
-        came = {*offers.values(), *(json.loads(body).get("opportunity_id") for body in told)}
+        said = select(EVENTS.c.event_id, EVENTS.c.body).where(EVENTS.c.offer_id.in_(offers))
+        events = {event.event_id: json.loads(event.body) for event in connection.execute(said)}
+        came = {*offers.values(), *(body.get("opportunity_id") for body in events.values())}
         deals = tuple(sorted(deal for deal in came if deal))
         born = min(leads.values(), default=None)
-        return cls(row["contact_id"], contact_hash, row["email"], tuple(leads), tuple(offers), deals, born)
+        hangs = tuple(leads), tuple(offers), tuple(events), deals
+        return cls(row["contact_id"], contact_hash, row["email"], *hangs, born)
 
     @property
     def names(self) -> list[str]:
         """By what a text names it."""
         return [name for name in (self.contact_id, self.email) if name]
+
+    def named(self, text: str) -> bool:
+        """Whether a JSON text names it, as `says` finds them."""
+        return any(one in text for one in _spelt(self.names))
 
     @property
     def decided(self) -> Select[Any]:
@@ -95,8 +103,11 @@ class Place:
 
 def says(column: Any, names: Sequence[str]) -> ColumnElement[bool]:
     """Whether a JSON text holds one of the names as a value, however it spells letters beyond ASCII."""
-    spelt = {json.dumps(name, ensure_ascii=plain) for name in names for plain in (True, False)}
-    return or_(false(), *(column.contains(text, autoescape=True) for text in sorted(spelt)))
+    return or_(false(), *(column.contains(text, autoescape=True) for text in _spelt(names)))
+
+
+def _spelt(names: Sequence[str]) -> list[str]:
+    return sorted({json.dumps(name, ensure_ascii=plain) for name in names for plain in (True, False)})
 
 
 def _of_contact(table: Table) -> Callable[[Person], ColumnElement[bool]]:
@@ -126,6 +137,12 @@ def _payloads(person: Person) -> ColumnElement[bool]:
     wrote = select(AUDIT.c.number).where(AUDIT.c.action.in_(OWN_WORDS))
     body = AUDIT_PAYLOADS.c.body
     return or_(says(body, person.names), and_(AUDIT_PAYLOADS.c.number.in_(wrote), says(body, person.offers)))
+
+
+def _kept(person: Person) -> ColumnElement[bool]:
+    """Kept answers that may be about it, its leads, or what was told of their offers: a rep's id may be a lead's, too,
+    and SQLite takes small letters for capitals, so `replies` looks closely."""
+    return says(IDEMPOTENCY.c.body, [*person.names, *person.leads, *person.events])
 
 
 def _audited(person: Person) -> ColumnElement[bool]:
@@ -160,7 +177,7 @@ PLACES: Final[Mapping[str, Place]] = {
     "decisions": Place(DECISIONS, _of_leads(DECISIONS), wiped=False),
     "decision_details": Place(DECISION_DETAILS, _of_decided(DECISION_DETAILS)),
     "shadows": Place(SHADOWS, _of_decided(SHADOWS)),
-    "idempotency": Place(IDEMPOTENCY, lambda person: says(IDEMPOTENCY.c.body, person.names)),
+    "idempotency": Place(IDEMPOTENCY, _kept),
     "journal": Place(
         JOURNAL, lambda person: and_(JOURNAL.c.row_id.is_not(None), says(JOURNAL.c.row_id, person.names))
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from serving.ledger.erase import hash_of
 from serving.ledger.person import OTHERS, PLACES
 from serving.ledger.tables import METADATA
 from serving.ledger.taken import NotNoted
+from serving.ledger.unplaced import listed
 from serving.ledger.vouched import WRITTEN
 from tests.serving.conftest import Crm
-from tests.serving.ledger.canary import CANARY, WHO, planted
+from tests.serving.ledger.canary import CANARY, KEPT, WHO, planted
 from tests.serving.ledger.small import last_audited, table
 from tests.serving.standing_ledger import Stand
 
@@ -89,6 +90,44 @@ def test_every_place_that_holds_something_of_the_contact_is_told(doors: Doors) -
     assert [(line["lead_id"], line["facts"]) for line in sheet["items"]] == [
         ("L1", {"contact": "the CFO of the canaries"})
     ]
+
+
+def test_of_kept_answers_those_are_told_that_are_about_its_leads_and_of_sheets_its_lines(doors: Doors) -> None:
+    rows = {row["key"]: row["body"] for row in access(doors.ledger, WHO, none)["rows"]["idempotency"]}
+    (line, _), (mine, _) = KEPT["sheet"]["items"], KEPT["plan"]["assignments"]
+    assert rows == {
+        "k0": {"contact_id": WHO}, "lead": KEPT["lead"], "sheet": KEPT["sheet"] | {"items": [line]},
+        "plan": KEPT["plan"] | {"assignments": [mine]}, "report": {"results": KEPT["report"]["results"][:1]},
+    }  # fmt: skip
+
+
+def test_a_retry_after_the_erasure_gets_no_reasons_about_the_contact(
+    stocked: Ledger, crm: Crm, tmp_path: Path
+) -> None:  # fmt: skip
+    stand = Stand(stocked, crm)
+    lead_id, lead, sheet = stand.free_lead(), stand.once(), stand.once()
+    first = stand.decider.reps(lead_id, None, 2, actor=LOCAL, reasons=True, once=lead).answer
+    rep_id = first["items"][0]["rep_id"]
+    stand.follow()
+    told = stand.decider.leads(rep_id, 3, actor=LOCAL, reasons=True, once=sheet).answer
+    assert lead_id in [item["lead_id"] for item in told["items"]]
+    leads = table(stocked, "leads")
+    (row,) = [row for row in leads if row["lead_id"] == lead_id]
+    gone = {one["lead_id"] for one in leads if one["contact_id"] == row["contact_id"]}
+    kept = {one["key"]: one["body"] for one in access(stocked, row["contact_id"], none)["rows"]["idempotency"]}
+    assert kept[lead.key] == first
+    assert [item["reasons"] for item in kept[sheet.key]["items"]] == [
+        item["reasons"] for item in told["items"] if item["lead_id"] in gone
+    ]
+    stand.minutes += int((datetime.now(UTC) - stand.now).total_seconds() / 60) + 1  # it closes its leads by the clock
+    Doors(stocked, crm.config, tmp_path, stand.follow).forget(row["contact_id"], LOCAL)
+    anew = stand.decider.reps(lead_id, None, 2, actor=LOCAL, reasons=True, once=lead)
+    assert (anew.replayed, anew.answer["items"]) == (False, [])  # a request of its own, for whom there is nobody now
+    with stocked.reading() as connection:
+        assert not [one for one in listed(connection, stand.now) if one.lead_id == lead_id]
+    again = stand.decider.leads(rep_id, 3, actor=LOCAL, reasons=True, once=sheet)
+    lines = [item | {"reasons": []} if item["lead_id"] in gone else item for item in told["items"]]
+    assert (again.replayed, again.answer) == (True, told | {"items": lines})
 
 
 def test_whatever_an_erasure_takes_out_was_told(doors: Doors) -> None:

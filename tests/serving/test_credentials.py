@@ -27,9 +27,9 @@ def keys(ledger: Ledger) -> Iterator[Keys]:
     made.stop()
 
 
-def make(ledger: Ledger, **given: Any) -> str:
+def make(ledger: Ledger, name: str = "a", **given: Any) -> str:
     with changing(ledger) as change:
-        return create(change, "a", ["route"], **given)[1]
+        return create(change, name, ["route"], **given)[1]
 
 
 def test_a_machine_without_keys_is_open_to_itself_only(keys: Keys) -> None:
@@ -76,7 +76,7 @@ def test_from_the_first_key_on_everyone_needs_one_even_when_it_has_ended(ledger:
 
 
 def test_a_key_holds_for_whoever_gives_it_whole(ledger: Ledger, keys: Keys) -> None:
-    text, other = make(ledger), make(ledger)
+    text, other = make(ledger), make(ledger, "b")
     keys.refresh()
     actor = keys.actor({}, f"Bearer {text}")
     assert (actor.name, actor.scopes) == (f"key:{text.split('_')[1]}", frozenset(["route"]))

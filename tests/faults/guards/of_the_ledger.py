@@ -51,7 +51,7 @@ COMMITS = [
     ),
     Guard(
         "a key is its caller's own", "serving/ledger/idempotency.py",
-        'return cls(f"{actor} {route}", ', "return cls(route, ",
+        'return cls(f"{whose} {route}", ', "return cls(route, ",
         LEDGER + "test_idempotency.py::test_a_key_is_its_actors_own_and_one_routes[sqlite]",
     ),
     Guard(
@@ -261,6 +261,12 @@ RECORD = [
         "what was erased is not taken in again", "serving/ledger/erase.py",
         "    if found:\n        raise ContactErased(", "    if False:\n        raise ContactErased(",
         LEDGER + "test_erase.py::test_a_forgotten_contact_is_not_taken_in_again[sqlite]",
+    ),
+    Guard(
+        "kept answers about its leads go with it", "serving/ledger/erase.py",
+        "        self._replies()\n", "",
+        LEDGER + "test_erase.py::test_of_kept_answers_go_those_about_its_leads_and_its_lines_in_sheets_are_emptied"
+        "[sqlite]",
     ),
     Guard(
         "its traces are cleared out of the file", "serving/ledger/scrub.py",

@@ -13,6 +13,11 @@ ENTRY = [
         LEDGER + "test_keys.py::test_a_key_is_256_random_bits_and_only_its_hash_is_kept[sqlite]",
     ),
     Guard(
+        "a key's name is one caller's", "serving/ledger/keys.py",
+        "    _refuse_taken(change, name, rep_id)\n", "",
+        LEDGER + "test_keys.py::test_a_name_has_one_caller_until_nothing_is_kept_for_it[sqlite]",
+    ),
+    Guard(
         "a key ends when it expires", "serving/ledger/keys.py",
         'return "expired" if self.expires_at is not None and self.expires_at <= at else "live"', 'return "live"',
         LEDGER + "test_keys.py::test_a_key_ends_when_it_expires_or_is_revoked[sqlite]",

@@ -36,6 +36,26 @@ AT = datetime(2025, 3, 2, tzinfo=UTC)
 
 #: What a call sheet says of its leads.
 SAID = {"L1": "the CFO of the canaries", "L3": "the CEO"}
+#: By key, kept answers that name its leads alone: on one, a call sheet, a plan, and a report on its offers.
+KEPT: dict[str, dict[str, Any]] = {
+    "lead": {
+        "lead_id": "L1", "decision_id": "D-F1",
+        "items": [{"rep_id": "R1", "offer_id": "F1", "reasons": [{"text": "canaries sing to R1"}]}],
+    },
+    "sheet": {
+        "rep_id": "R1", "decision_id": "D-S",
+        "items": [
+            {"lead_id": "L1", "offer_id": "F1", "score": 1.5, "reasons": [{"text": "canaries sing on sheets"}]},
+            {"lead_id": "L3", "offer_id": None, "score": 0.5, "reasons": [{"text": "the CEO is another's"}]},
+        ],
+    },
+    "plan": {
+        "week": "2025-W10", "assignments": [{"lead_id": "L1", "rep_id": "R1"}, {"lead_id": "L3", "rep_id": "R2"}],
+        "unplaced": [{"lead_id": "L2", "because": {"offline": 2}}],
+    },
+    "report": {"results": [{"event_id": "e1", "result": "applied"}, {"event_id": "e5", "result": "parked"}]},
+    "other": {"lead_id": "L3", "rep_id": "L1", "items": [{"rep_id": "L2", "reasons": [{"text": "the CEO"}]}]},
+}  # fmt: skip
 TABLES = {
     "contacts": "contact_id,account_id,title,email,reports_to,created_at\n"
     f"{WHO},A1,CFO of the canaries,{CANARY},,2025-01-03T00:00:00Z\nC2,A1,CEO,,{WHO},2025-01-03T00:00:00Z\n",
@@ -89,6 +109,9 @@ def planted(ledger: Ledger, home: Path) -> Doors:
         change.connection.execute(insert(DECISION_DETAILS).values(decision_id="D-S", body=pack(sheet)))
         kept = {"scope": "local test", "key": "k0", "body_hash": "0" * 64, "status": 200, "at": AT}
         change.connection.execute(insert(IDEMPOTENCY).values(body=json.dumps({"contact_id": WHO}), **kept))
+        for key, answer in KEPT.items():
+            body = json.dumps(answer, ensure_ascii=False)  # as `Draft` keeps it
+            change.connection.execute(insert(IDEMPOTENCY).values(body=body, **kept | {"key": key}))
         audit.record(change, "cli", "note", "a note", {"contact": WHO, "email": CANARY})
         audit.record(change, "cli", "note", "another note", {"rows": 3})
     offer = {"offer_id": "F0", "lead_id": "L2", "rep_id": "R1", "offered_at": AT}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 
 from features.errors import UnknownId
 from features.snapshot import read_snapshot
@@ -23,9 +24,9 @@ from serving.ledger.erase import NAMELESS, ContactErased, hash_of
 from serving.ledger.load import load
 from serving.ledger.noted import FILE, note, noted
 from serving.ledger.questions import open_questions
-from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS
+from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS, IDEMPOTENCY
 from tests.features.crm_files import read
-from tests.serving.ledger.canary import AT, CANARY, CONFIG, TABLES, WHO, everything, planted, report
+from tests.serving.ledger.canary import AT, CANARY, CONFIG, KEPT, TABLES, WHO, everything, planted, report
 
 
 @pytest.fixture
@@ -104,6 +105,25 @@ def test_what_others_need_stays_under_a_name_that_leads_to_nobody(doors: Doors) 
     assert kept["e1"] == {"reason": "bad_data", "text": None}
     assert kept["e3"] == kept["e4"] == {"reason": None}
     assert kept["e5"] == {"reason": "of somebody else"}
+
+
+def test_of_kept_answers_go_those_about_its_leads_and_its_lines_in_sheets_are_emptied(doors: Doors) -> None:
+    before = {row.key: row for row in kept_answers(doors.ledger)}
+    doors.forget(WHO, LOCAL)
+    after = {row.key: row for row in kept_answers(doors.ledger)}
+    assert set(before) - set(after) == {"k0", "lead"}
+    emptied = json.loads(json.dumps(KEPT["sheet"]))
+    emptied["items"][0]["reasons"] = []
+    assert json.loads(after["sheet"].body) == emptied
+    stayed = [(row.scope, row.body_hash, row.status, row.at) for row in (before["sheet"], after["sheet"])]
+    assert stayed[0] == stayed[1]  # so a retry is still the same request
+    for key in ("plan", "report", "other", "k1"):  # ids and scores alone, or of others
+        assert after[key] == before[key]
+
+
+def kept_answers(ledger: Ledger) -> Sequence[Row[Any]]:
+    with ledger.reading() as connection:
+        return connection.execute(select(IDEMPOTENCY)).all()
 
 
 def test_an_event_that_is_told_again_after_its_words_were_emptied_is_a_duplicate(doors: Doors) -> None:

@@ -13,7 +13,8 @@ from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM
-from serving.ledger.keys import FORM, create, hashed, listed, revoke, rotate
+from serving.ledger.idempotency import KEPT, Once, expire, keep
+from serving.ledger.keys import FORM, NameTaken, create, hashed, listed, revoke, rotate
 from serving.ledger.tables import API_KEYS, AUDIT, AUDIT_PAYLOADS
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -22,7 +23,7 @@ DAY = timedelta(days=1)
 
 def test_a_key_is_256_random_bits_and_only_its_hash_is_kept(ledger: Ledger) -> None:
     with changing(ledger) as change:
-        made = [create(change, "router", ["record", "route"]) for _ in range(20)]
+        made = [create(change, f"router {n}", ["record", "route"]) for n in range(20)]
     texts = {text for _, text in made}
     assert len(texts) == 20
     assert all(FORM.fullmatch(text) and len(text.split("_", 2)[2]) == 43 for text in texts)  # 43 × 6 bits ≥ 256
@@ -88,3 +89,29 @@ def test_rotation_overlaps_and_never_prolongs(ledger: Ledger) -> None:
         assert {k.expires_at for k in listed(connection) if k.key_id == old.key_id} == {NOW + DAY}
     with changing(ledger, NOW + DAY) as change, pytest.raises(Refused):
         rotate(change, old.key_id, DAY)
+
+
+def test_a_name_has_one_caller_until_nothing_is_kept_for_it(ledger: Ledger) -> None:
+    """Else a new caller would get the answers of an old one, for Idempotency-Keys go by it."""
+    with changing(ledger, NOW) as change:
+        change.connection.execute(insert(CRM["reps"]).values(rep_id="R1", name="Ann", role="inside"))
+        first, _ = create(change, "Ann", ["route"])
+        other, _ = create(change, "Ann", ["record"], rep_id="R1")  # of another rep's is another caller's
+        second, _ = rotate(change, first.key_id, DAY / 2)
+        with pytest.raises(NameTaken, match=f"callsheet keys rotate {second.key_id}") as taken:
+            create(change, "Ann", ["read"])
+        assert other.actor.whose != second.actor.whose
+        revoke(change, second.key_id)
+    assert (taken.value.code, taken.value.exit_code, taken.value.field) == ("key_name_taken", 2, "name")
+    ended = NOW + DAY / 2  # when the first one does, after its overlap
+    with changing(ledger, ended + KEPT) as change:
+        with pytest.raises(NameTaken, match="take another name"):
+            create(change, "Ann", ["route"])
+        create(change, "Bob", ["route"])
+        keep(change, Once.of(first.actor.whose, "/record", "k1", {}), 200, "{}")
+    later = ended + KEPT + timedelta(seconds=1)
+    with changing(ledger, later) as change, pytest.raises(NameTaken, match="take another name"):
+        create(change, "Ann", ["route"])  # nobody was there to forget the answer yet
+    with changing(ledger, later + KEPT) as change:
+        expire(change)
+        assert create(change, "Ann", ["route"])[0].actor.whose == first.actor.whose
