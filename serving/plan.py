@@ -116,7 +116,7 @@ class Plan:
         by_rep   of each rep, how many of the leads each rule kept from him; asked: how many leads there were
         """
         lead, rep = self.pairs.lead[self.chosen], self.pairs.rep[self.chosen]
-        order = self.recommender.judge(lead, rep, self.now)[1](np.arange(len(lead)))
+        order = self.recommender.quiet.judge(lead, rep, self.now)[1](np.arange(len(lead)))  # it was ranked before
         ids = [str(one) for one in self.recommender.book.lead_ids[lead]]
         rows = [numbers(vector) for vector in order.matrix.values] if order.matrix is not None else []
         return {

@@ -38,15 +38,6 @@ def test_a_key_is_revoked_and_rotated_by_its_id(run: Run) -> None:
     assert run("keys", "revoke", "nobody").code == 1
 
 
-def test_a_second_key_of_a_name_comes_by_rotation_alone(run: Run) -> None:
-    key_id = run(*CREATE).out.split("_")[1]
-    refused = run(*CREATE)
-    assert (refused.code, refused.out) == (2, "")
-    assert f"callsheet keys rotate {key_id}" in refused.err
-    assert run("keys", "rotate", key_id).code == 0
-    assert len(json.loads(run("keys", "list", "--format", "json").out)) == 2
-
-
 @pytest.mark.parametrize(
     "wrong", [("--scope", "admin"), ("--expires", "soon"), ("--expires", "8wh"), ("--name", ""), ("--rep", "R1")]
 )

@@ -37,8 +37,8 @@ def create(
     """Make an API key. It alone goes to standard output, this once: the ledger keeps only its hash.
 
     A service that runs takes it within two seconds. From the first key on, every
-    route but the probes asks for one. A name that another key has, or had until a
-    day ago, is refused: `keys rotate` makes the key that takes another's place.
+    route but the probes asks for one. `keys rotate` makes the key that takes
+    another's place: a retry under it is the same request.
 
     \b
     Examples

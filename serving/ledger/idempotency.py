@@ -111,12 +111,6 @@ def keep(change: Change, once: Once, status: int, body: str) -> None:
     _KEPT.run(change.connection, row)
 
 
-def any_of(connection: Connection, whose: str) -> bool:
-    """Whether an answer is kept for a caller's keys."""
-    mine = IDEMPOTENCY.c.scope.startswith(f"{whose} ", autoescape=True)
-    return connection.execute(select(IDEMPOTENCY.c.key).where(mine).limit(1)).first() is not None
-
-
 def any_expired(connection: Connection, now: datetime) -> bool:
     """Whether an answer was kept long enough."""
     return connection.execute(select(IDEMPOTENCY.c.key).where(IDEMPOTENCY.c.at < now - KEPT)).first() is not None

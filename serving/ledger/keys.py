@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,11 +18,12 @@ from serving.actor import CLI, SCOPES, Actor
 from serving.ledger.audit import record
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM
-from serving.ledger.idempotency import KEPT, any_of
 from serving.ledger.tables import API_KEYS
 
 #: cs_<key_id>_<secret>: the id names the row, the secret is 256 random bits.
 FORM: Final = re.compile(r"cs_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+#: So many digits of a key's id are its caller's: rotation keeps them.
+CALLER: Final = 8
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,6 @@ class Key:
     expires_at: datetime | None
     revoked_at: datetime | None
 
-    @property
-    def ends(self) -> datetime | None:
-        """When it ends or has ended; None: nobody knows."""
-        return min((at for at in (self.expires_at, self.revoked_at) if at is not None), default=None)
-
     def state(self, at: datetime) -> str:
         """live, expired or revoked."""
         if self.revoked_at is not None:
@@ -56,15 +52,8 @@ class Key:
 
     @property
     def actor(self) -> Actor:
-        """Who asks with it. Rotation keeps name and rep, so keys that share both are one caller's."""
-        whose = hashed(json.dumps([self.name, self.rep_id]))  # a rep's id may be of any length
-        return Actor(f"key:{self.key_id}", frozenset(self.scopes), self.rep_id, f"keys:{whose}")
-
-
-class NameTaken(UsageError):
-    """The name of a key is another caller's, and Idempotency-Keys go by it."""
-
-    code = "key_name_taken"
+        """Who asks with it: one caller, whichever of his keys it is."""
+        return Actor(f"key:{self.key_id}", frozenset(self.scopes), self.rep_id, f"keys:{self.key_id[:CALLER]}")
 
 
 def hashed(key: str) -> str:
@@ -77,8 +66,7 @@ def create(
 ) -> tuple[Key, str]:
     """A new key, and its text: nobody can read that again.
 
-    Raises UsageError; UnknownId for a rep that is none; NameTaken while answers may be kept for a key of the same name
-    and rep: who takes another's place does it by `rotate`
+    Raises UsageError; UnknownId for a rep that is none
     """
     wanted = tuple(scope for scope in SCOPES if scope in set(scopes))
     unknown = sorted(set(scopes) - set(SCOPES))
@@ -88,40 +76,28 @@ def create(
         raise UsageError("A key's name is 1 to 200 printable characters.", field="name")
     if rep_id is not None and not _exists(change.connection, rep_id):
         raise UnknownId("rep", rep_id)
-    _refuse_taken(change, name, rep_id)
     return _made(change, name, wanted, rep_id, expires_at)
 
 
-def _refuse_taken(change: Change, name: str, rep_id: str | None) -> None:
-    """Raises NameTaken where a new key would get the answers that are kept for another's Idempotency-Keys."""
-    named = [key for key in listed(change.connection) if (key.name, key.rep_id) == (name, rep_id)]
-    if not named:
-        return
-    last = max(named, key=lambda key: (key.ends is None, key.ends or change.at))
-    if last.ends is None or last.ends > change.at:
-        raise NameTaken(
-            f"Key {last.key_id} has the name {name!r}, and Idempotency-Keys go by it: `callsheet keys rotate "
-            f"{last.key_id}` makes the key that takes its place; another caller's takes another name.",
-            field="name",
-        )
-    if last.ends >= change.at - KEPT or any_of(change.connection, last.actor.whose):
-        raise NameTaken(
-            f"Key {last.key_id} had the name {name!r}, and answers are kept for its Idempotency-Keys until "
-            f"{KEPT // timedelta(hours=1)} hours after its end: take another name.",
-            field="name",
-        )
-
-
 def _made(
-    change: Change, name: str, scopes: tuple[str, ...], rep_id: str | None, expires_at: datetime | None
-) -> tuple[Key, str]:
-    key_id = secrets.token_hex(6)
+    change: Change, name: str, scopes: tuple[str, ...], rep_id: str | None, expires_at: datetime | None,
+    caller: str | None = None,
+) -> tuple[Key, str]:  # fmt: skip
+    key_id = _new_id([key.key_id for key in listed(change.connection)], caller)
     text = f"cs_{key_id}_{secrets.token_urlsafe(32)}"
     key = Key(key_id, name, hashed(text), scopes, rep_id, change.at, expires_at, None)
     _add(change, key)
     until = expires_at.isoformat() if expires_at else None
     record(change, CLI.name, "key_created", f"key:{key_id}", {"scopes": scopes, "rep_id": rep_id, "expires_at": until})
     return key, text
+
+
+def _new_id(known: Sequence[str], caller: str | None) -> str:
+    """An id that no key has, of a caller that no key has, or of the one that is named."""
+    while True:
+        key_id = (caller or secrets.token_hex(CALLER // 2)) + secrets.token_hex(2)
+        if key_id not in known and (caller or key_id[:CALLER] not in {one[:CALLER] for one in known}):
+            return key_id
 
 
 def listed(connection: Connection) -> list[Key]:
@@ -146,10 +122,10 @@ def rotate(change: Change, key_id: str, overlap: timedelta, *, expires_at: datet
     """
     old = _of(change.connection, key_id)
     if old.state(change.at) != "live":
-        raise Refused(f"Key {key_id} is {old.state(change.at)}; create a new one, with another name.", field="key_id")
+        raise Refused(f"Key {key_id} is {old.state(change.at)}; create a new one.", field="key_id")
     ends = change.at + overlap
     _set(change, key_id, expires_at=min(ends, old.expires_at) if old.expires_at else ends)
-    new, text = _made(change, old.name, old.scopes, old.rep_id, expires_at)
+    new, text = _made(change, old.name, old.scopes, old.rep_id, expires_at, old.key_id[:CALLER])
     record(change, CLI.name, "key_rotated", f"key:{key_id}", {"to": new.key_id, "ends_at": ends.isoformat()})
     return new, text
 

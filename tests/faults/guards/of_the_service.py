@@ -13,9 +13,9 @@ ENTRY = [
         LEDGER + "test_keys.py::test_a_key_is_256_random_bits_and_only_its_hash_is_kept[sqlite]",
     ),
     Guard(
-        "a key's name is one caller's", "serving/ledger/keys.py",
-        "    _refuse_taken(change, name, rep_id)\n", "",
-        LEDGER + "test_keys.py::test_a_name_has_one_caller_until_nothing_is_kept_for_it[sqlite]",
+        "a rotated key is the same caller's", "serving/ledger/keys.py",
+        "expires_at, old.key_id[:CALLER])", "expires_at)",
+        LEDGER + "test_keys.py::test_who_rotates_stays_the_caller_that_he_was_and_nobody_else_becomes_it[sqlite]",
     ),
     Guard(
         "a key ends when it expires", "serving/ledger/keys.py",

@@ -13,8 +13,7 @@ from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM
-from serving.ledger.idempotency import KEPT, Once, expire, keep
-from serving.ledger.keys import FORM, NameTaken, create, hashed, listed, revoke, rotate
+from serving.ledger.keys import FORM, create, hashed, listed, revoke, rotate
 from serving.ledger.tables import API_KEYS, AUDIT, AUDIT_PAYLOADS
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -91,27 +90,15 @@ def test_rotation_overlaps_and_never_prolongs(ledger: Ledger) -> None:
         rotate(change, old.key_id, DAY)
 
 
-def test_a_name_has_one_caller_until_nothing_is_kept_for_it(ledger: Ledger) -> None:
-    """Else a new caller would get the answers of an old one, for Idempotency-Keys go by it."""
+def test_who_rotates_stays_the_caller_that_he_was_and_nobody_else_becomes_it(ledger: Ledger) -> None:
+    """Else a new caller would get the answers that are kept for an old one's Idempotency-Keys, or a retry none."""
     with changing(ledger, NOW) as change:
-        change.connection.execute(insert(CRM["reps"]).values(rep_id="R1", name="Ann", role="inside"))
         first, _ = create(change, "Ann", ["route"])
-        other, _ = create(change, "Ann", ["record"], rep_id="R1")  # of another rep's is another caller's
-        second, _ = rotate(change, first.key_id, DAY / 2)
-        with pytest.raises(NameTaken, match=f"callsheet keys rotate {second.key_id}") as taken:
-            create(change, "Ann", ["read"])
-        assert other.actor.whose != second.actor.whose
-        revoke(change, second.key_id)
-    assert (taken.value.code, taken.value.exit_code, taken.value.field) == ("key_name_taken", 2, "name")
-    ended = NOW + DAY / 2  # when the first one does, after its overlap
-    with changing(ledger, ended + KEPT) as change:
-        with pytest.raises(NameTaken, match="take another name"):
-            create(change, "Ann", ["route"])
-        create(change, "Bob", ["route"])
-        keep(change, Once.of(first.actor.whose, "/record", "k1", {}), 200, "{}")
-    later = ended + KEPT + timedelta(seconds=1)
-    with changing(ledger, later) as change, pytest.raises(NameTaken, match="take another name"):
-        create(change, "Ann", ["route"])  # nobody was there to forget the answer yet
-    with changing(ledger, later + KEPT) as change:
-        expire(change)
-        assert create(change, "Ann", ["route"])[0].actor.whose == first.actor.whose
+        second, _ = rotate(change, first.key_id, DAY)
+        third, _ = rotate(change, second.key_id, DAY)
+        revoke(change, third.key_id)
+        others = [create(change, "Ann", ["route"])[0] for _ in range(20)]
+    assert first.actor.whose == second.actor.whose == third.actor.whose
+    assert len({key.actor.whose for key in (first, *others)}) == 21
+    assert len({key.key_id for key in (first, second, third, *others)}) == 23
+    assert all(FORM.fullmatch(f"cs_{key.key_id}_{'x' * 43}") for key in (second, third))
