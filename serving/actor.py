@@ -47,3 +47,5 @@ LOCAL: Final = Actor("local", frozenset(SCOPES))
 CLI: Final = Actor(f"cli:{_user()}", frozenset(SCOPES))
 #: What rolls a harmful model back without a person.
 GUARD: Final = Actor("guard", frozenset(("operate",)))
+#: What holds the SLA: it lets offers expire and sends their leads on, as events and audit keep it.
+SLA: Final = Actor("sla", frozenset(("record",)))

@@ -8,25 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-from sqlalchemy import Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, func, select
 
 from features.config import Config
 from features.errors import CallsheetError
-from serving.actor import Actor
+from serving.actor import SLA
 from serving.ledger import Ledger
 from serving.ledger import unplaced as queue
 from serving.ledger.audit import record as audit
 from serving.ledger.change import changing
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.holds import decided_here
 from serving.ledger.questions import asked_of
-from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.unplaced import Unplaced
 
 log = logging.getLogger(__name__)
 
-#: Who does it, as events and audit keep it.
-SLA: Final = Actor("sla", frozenset(("record",)))
 #: Why a lead is unplaced that was offered as often as may be.
 USED_UP: Final = "reoffers_used_up"
 #: Why one is offered that was unplaced: a rep may take it now.
@@ -102,31 +98,16 @@ def send_on(ledger: Ledger, config: Config, router: Router, now: datetime) -> Se
 
 
 def waiting(connection: Connection, now: datetime, *, lead_id: str | None = None) -> list[Waiting]:
-    """Free leads whose last offer was rejected or ran out here; what came with the data is history.
+    """Free leads whose last offer was rejected or ran out here; lead_id: only whether this one is.
 
-    That is an answer of the data's own, and the end of an offer that was not decided here and that nobody answered:
-    it frees the lead, which then waits for a plan or a question, so that a ledger that was just filled offers nothing.
-    A lead that is closed, held or known to be unplaced does not wait. lead_id: only whether this one does.
+    Every other free lead is listed as unplaced (`serving.ledger.unplaced`), by the same two conditions.
     """
-    later = OFFERS.alias("later")
     every = OFFERS.alias("every")
     count = select(func.count()).select_from(every).where(every.c.lead_id == OFFERS.c.lead_id).scalar_subquery()
-    after = or_(
-        later.c.offered_at > OFFERS.c.offered_at,
-        and_(later.c.offered_at == OFFERS.c.offered_at, later.c.offer_id > OFFERS.c.offer_id),
-    )
-    reported = and_(EVENTS.c.offer_id == OFFERS.c.offer_id, EVENTS.c.kind == OFFERS.c.answer, ~EVENTS.c.parked)
     wanted = (
         select(OFFERS.c.lead_id, OFFERS.c.answer, OFFERS.c.reject_reason, count.label("offers"))
         .join(_LEADS, _LEADS.c.lead_id == OFFERS.c.lead_id)
-        .where(
-            OFFERS.c.answer.in_(("rejected", "expired")),
-            ~queue.closed(now),
-            exists().where(reported, EVENTS.c.actor != "data", or_(EVENTS.c.actor != SLA.name, decided_here())),
-            ~exists().where(HOLDS.c.lead_id == OFFERS.c.lead_id),
-            ~exists().where(UNPLACED.c.lead_id == OFFERS.c.lead_id),
-            ~exists().where(later.c.lead_id == OFFERS.c.lead_id, after),
-        )
+        .where(queue.sends_on(), queue.free(now))
         .order_by(OFFERS.c.answered_at, OFFERS.c.lead_id)
     )
     if lead_id is not None:

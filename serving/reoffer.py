@@ -11,10 +11,11 @@ import numpy as np
 
 from features.asof import NEVER
 from features.eligibility import RULES, passes, refusals
+from serving.actor import SLA
 from serving.decide import Decider
 from serving.instants import moment
 from serving.ledger.idempotency import Once
-from serving.onward import SLA, Placed
+from serving.onward import Placed
 from serving.recommend import Recommender
 
 ROUTE: Final = "/reoffer"

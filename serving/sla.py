@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import select
 
 from features.config import Config
+from serving.actor import SLA
 from serving.due import due
 from serving.ledger import Ledger
 from serving.ledger.audit import record as audit
@@ -19,7 +20,7 @@ from serving.ledger.events import any_joinable, join_parked, own_id, record
 from serving.ledger.idempotency import any_expired, expire
 from serving.ledger.leases import take
 from serving.ledger.prune import is_due, prune
-from serving.onward import SLA, Router, send_on
+from serving.onward import Router, send_on
 
 #: What one process of many does.
 TASK: Final = "sla"

@@ -43,5 +43,5 @@ def whereabouts(connection: Connection, config: Config, lead_id: str, now: datet
         return here | told | {"state": "held" if until and one.waits_for == REPS else "unplaced"}
     if not_asked(connection, now, lead_id):
         return here | {"state": "unplaced", "because": dict(NOT_ASKED), "waits_for": PLAN}
-    # It is offered on within a minute, or nothing but a plan takes it up unless somebody asks for a rep.
+    # It is offered on within a minute; one that is created ahead of the clock is for a plan.
     return here | {"waits_for": REPS if waiting(connection, now, lead_id=lead_id) else PLAN}

@@ -32,7 +32,7 @@ LISTED = (
     "state", "due_at", "offer_id", "lead_id", "rep_id", "limit", "offered_at", "lead_to_offer", "offer_to_touch",
     "because", "until", "waits_for",
 )  # fmt: skip
-#: Leads that nobody asked about, which a table on the screen shows; other formats have all.
+#: Leads that nobody asked to place, which a table on the screen shows; other formats have all.
 SHOWN = 10
 DONE = ("done", "lead_id", "offer_id", "because")
 
@@ -84,9 +84,8 @@ def sla(
     breached = sum(item["state"] != "open" for item in answer["items"])
     offers, leads = counted(answer["total"], "offer"), counted(answer["unplaced_total"], "lead")
     questions = f"{counted(answer['questions_total'], 'question')} about the data (`callsheet questions`)"
-    nobody = (
-        f", {untold:,} of them because nobody asked to place them (`callsheet plan` takes them up)" if untold else ""
-    )
+    not_asked = "nobody asked to place them since they became free (`callsheet plan` takes them up)"
+    nobody = f", {untold:,} of them because {not_asked}" if untold else ""
     say(f"{offers}, {breached:,} of them not answered in time; {leads} unplaced{nobody}; {questions}.")
 
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from serving.actor import SLA
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.holds import decided_here
-from serving.ledger.tables import HOLDS, UNPLACED
+from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 
 #: What a lead waits for: a rep who may take it (asked each minute), the data put right, a person, the next plan.
 REPS, DATA, PERSON, PLAN = "reps", "data", "person", "plan"
@@ -22,7 +23,7 @@ REPS, DATA, PERSON, PLAN = "reps", "data", "person", "plan"
 SETTLED: Final = frozenset(("lead_taken", "lead_closed"))
 #: Why a lead is unplaced that somebody took back: a person meant it, so a person or a system asks again.
 TAKEN_BACK: Final = {"withdrawn": 1}
-#: Why an open lead is unplaced that nobody asked about yet: it lies in the CRM, and only the next plan takes it up.
+#: Why an open lead is unplaced that nobody asked to place since it became free: only the next plan takes it up.
 NOT_ASKED: Final = {"not_asked": 1}
 
 _LEADS = CRM["leads"]
@@ -47,6 +48,36 @@ def closed(at: datetime) -> ColumnElement[bool]:
     """Whether a lead is closed at an instant."""
     by_status = and_(_LEADS.c.closed_at.is_(None), func.coalesce(_LEADS.c.status, "open") == "closed")
     return or_(and_(_LEADS.c.closed_at.is_not(None), _LEADS.c.closed_at <= at), by_status)
+
+
+def free(at: datetime) -> ColumnElement[bool]:
+    """Whether a lead is open, and neither held nor kept as unplaced.
+
+    It is offered on within a minute where its last offer is one that `sends_on`; else nobody asked to place it.
+    """
+    return and_(
+        ~closed(at), ~exists().where(HOLDS.c.lead_id == _LEADS.c.lead_id),
+        ~exists().where(UNPLACED.c.lead_id == _LEADS.c.lead_id),
+    )  # fmt: skip
+
+
+def sends_on() -> ColumnElement[bool]:
+    """Whether an offer is the last of its lead, and was rejected or ran out here; what came with the data is history.
+
+    That is an answer of the data's own, and the end of an offer that was not decided here and that nobody answered:
+    it frees the lead, which then waits for a plan or a question, so that a ledger that was just filled offers nothing.
+    """
+    later = OFFERS.alias("later")
+    after = or_(
+        later.c.offered_at > OFFERS.c.offered_at,
+        and_(later.c.offered_at == OFFERS.c.offered_at, later.c.offer_id > OFFERS.c.offer_id),
+    )
+    reported = and_(EVENTS.c.offer_id == OFFERS.c.offer_id, EVENTS.c.kind == OFFERS.c.answer, ~EVENTS.c.parked)
+    return and_(
+        OFFERS.c.answer.in_(("rejected", "expired")),
+        exists().where(reported, EVENTS.c.actor != "data", or_(EVENTS.c.actor != SLA.name, decided_here())),
+        ~exists().where(later.c.lead_id == OFFERS.c.lead_id, after),
+    )
 
 
 def put(change: Change, those: Iterable[Unplaced]) -> list[str]:
@@ -97,7 +128,7 @@ def listed(
 def lines(connection: Connection, at: datetime, limit: int | None) -> tuple[int, list[dict[str, Any]]]:
     """How many open leads are unplaced, and the oldest of them as rows with `attempts` and `since`.
 
-    Those that nobody asked about come last, for there may be many of them.
+    Those that nobody asked to place come last, for there may be many of them.
     """
     rows = [
         dict(r) | {"because": json.loads(r["because"])} for r in connection.execute(_open(at).limit(limit)).mappings()
@@ -105,7 +136,10 @@ def lines(connection: Connection, at: datetime, limit: int | None) -> tuple[int,
     if limit is None or len(rows) < limit:
         more = None if limit is None else limit - len(rows)
         told = {"because": NOT_ASKED, "until": None, "waits_for": PLAN}
-        rows += [dict(r) | told for r in connection.execute(_not_asked(at).limit(more)).mappings()]
+        first = _not_asked(at).limit(more).subquery()  # only their offers are counted, not those of the others
+        offers = select(func.count()).select_from(OFFERS).where(OFFERS.c.lead_id == first.c.lead_id).scalar_subquery()
+        wanted = select(first, offers.label("attempts")).order_by(first.c.since, first.c.lead_id)
+        rows += [dict(r) | told for r in connection.execute(wanted).mappings()]
     return sum(waiting(connection, at).values()), rows
 
 
@@ -119,7 +153,7 @@ def waiting(connection: Connection, at: datetime) -> dict[str, int]:
 
 
 def not_asked(connection: Connection, at: datetime, lead_id: str) -> bool:
-    """Whether it is an open lead that nobody asked about yet."""
+    """Whether it is an open lead that nobody asked to place since it became free."""
     return connection.execute(_not_asked(at).where(_LEADS.c.lead_id == lead_id)).first() is not None
 
 
@@ -133,14 +167,10 @@ def _open(at: datetime) -> Select[Any]:
 
 
 def _not_asked(at: datetime) -> Select[Any]:
-    """Open leads of which this ledger never decided; offers that came with the data are history."""
-    its = OFFERS.c.lead_id == _LEADS.c.lead_id
-    offers = select(func.count()).select_from(OFFERS).where(its).scalar_subquery()
+    """Free leads that are not offered on: no offer yet, or the last one came from elsewhere and ended."""
+    sent_on = exists().where(OFFERS.c.lead_id == _LEADS.c.lead_id, sends_on())
     return (
-        select(_LEADS.c.lead_id, _LEADS.c.created_at.label("since"), offers.label("attempts"))
-        .where(
-            ~closed(at), _LEADS.c.created_at <= at, ~exists().where(HOLDS.c.lead_id == _LEADS.c.lead_id),
-            ~exists().where(UNPLACED.c.lead_id == _LEADS.c.lead_id), ~exists().where(its, decided_here()),
-        )
+        select(_LEADS.c.lead_id, _LEADS.c.created_at.label("since"))
+        .where(free(at), _LEADS.c.created_at <= at, ~sent_on)
         .order_by(_LEADS.c.created_at, _LEADS.c.lead_id)
-    )  # fmt: skip
+    )

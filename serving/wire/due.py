@@ -61,8 +61,8 @@ class UnplacedLead(Answer):
     """An open lead that nobody can take for now.
 
     because    rule, or the reason of a rejection -> how many reps it refused, or gave it; withdrawn: the offer was
-               taken back; not_asked: nobody asked to place it; these come last
-    attempts   offers that it had
+               taken back; not_asked: nobody asked to place it since it became free; these come last
+    attempts   offers that it had, those that came with the data among them
     until      when the first of these refusals ends by itself; null: none does
     waits_for  reps: a rep who may take it, asked each minute; data: a question, settled by a change of the CRM; person:
                somebody who offers it by hand or closes it; plan: the next plan

@@ -67,10 +67,10 @@ class LeadNow(Answer):
     """Where a lead is now.
 
     state      assigned (accepted), held (an offer waits for its answer, or no rep can take it, until a stated time),
-               unplaced, closed; open: it is offered on within a minute (waits_for: reps), or the next plan takes it up
-               and nothing before that unless somebody asks for a rep (waits_for: plan)
+               unplaced, closed; open: it is offered on within a minute (waits_for: reps), or its creation lies ahead of
+               the clock (waits_for: plan)
     because    rule, or reason of a rejection -> how many reps it refused, or gave it; withdrawn: the offer was taken
-               back; not_asked: nobody asked to place it yet, advice aside
+               back; not_asked: nobody asked to place it since it became free, advice aside
     waits_for  reps, data, person or plan, as /due says it; null where it is assigned, held by an offer or closed
     """
 
