@@ -177,11 +177,11 @@ def _explain_week(ledger: Ledger, config: Config, home: Path, rep_id: str, week:
     taken = counted(said["used"], "place")
     say(f"{counted(len(said['offers']), 'offer')}{share}; {taken} taken of {room}. {_words(said['answers'])}")
     if said["hours"] < said["of_hours"]:
-        whole = "" if said["capacity"] is None else f", so of the {said['capacity']:g} places of a whole week {room}"
-        say(f"There for {said['hours']:g} of the week's {said['of_hours']:g} working hours{whole}.")
+        whole = "" if said["capacity"] is None else f", so there is room for {room} of {said['capacity']:g}"
+        say(f"Working hours of the week: {said['of_hours']:g}; he is there for {said['hours']:g}{whole}.")
     if said["per_hour"] is not None and said["of_all_per_hour"] is not None:
-        pace = f"{_pace(said['per_hour'])} offers by eight working hours that he is there"
-        say(f"{pace}; all who take leads: {_pace(said['of_all_per_hour'])} by eight of theirs.")
+        his, all_of_them = _pace(said["per_hour"]), _pace(said["of_all_per_hour"])
+        say(f"Offers by eight working hours: {his} while he is there; {all_of_them} for all who take leads.")
     if said["no_capacity_at"]:
         say(f"Full for the rest of the week since {said['no_capacity_at']}, by the rep's own word (no_capacity).")
     refused, asked = counted(sum(said["refused"].values()), "time"), counted(said["asked"], "decision")

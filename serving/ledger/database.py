@@ -309,7 +309,7 @@ class Ledger:
 
 def _ms(seconds: float) -> int:
     """For a limit, of which 0 is none."""
-    return max(1, int(seconds * 1000))
+    return max(1, math.ceil(seconds * 1000))
 
 
 def url_in(home: Path) -> str:

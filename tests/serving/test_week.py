@@ -120,7 +120,7 @@ def test_a_small_pace_is_more_than_none(stand: Stand, crm: Crm, tmp_path: Path) 
         told = rep_week(connection, rep_id, "2025-W10", stand.crm.config, stand.now, load_of(stand))
     said = explain(stand, crm, tmp_path, "--rep", rep_id, "--week", "2025-W10")
     assert said.exit_code == 0, said.output
-    pace = re.search(r"all who take leads: (\S+) by eight", said.stderr)
+    pace = re.search(r"there; (\S+) for all who take leads", said.stderr)
     assert pace is not None
     assert 0 < float(pace[1]) == pytest.approx(8 * told["of_all_per_hour"], rel=0.05)
 
