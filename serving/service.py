@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,9 @@ Answer = dict[str, Any]
 
 #: Seconds after which BentoML gives a request up whose work has not ended at its own deadline.
 TIMEOUT = SECONDS + 5
+#: Seconds for which a thread that computes keeps others waiting, a tenth of Python's own: the loop, which refuses and
+#: says that it lives, waits so long for each of them.
+SWITCH = 0.0005
 
 
 class CommitUnavailable(CallsheetError):
@@ -342,6 +346,7 @@ class EdgedService(Service):  # type: ignore[misc]
         """The application that a worker runs."""
         logs.configure()
         ends.watched()
+        sys.setswitchinterval(SWITCH)
         traces.start()
         settings = Settings.of()
         oidc = load_config(settings.config).oidc
