@@ -201,8 +201,8 @@ class Book(Tied):
         """(n,) the first instant from t on at which each rep has begun and is not away, by the absences known then."""
         hired = self.reps.hired[rep]
         t = np.where(hired == NAT, t, np.maximum(t, hired))
-        while (away := self.absences.at(rep, t) > t).any():
-            t = np.where(away, self.absences.at(rep, t), t)
+        while ((until := self.absences.at(rep, t)) > t).any():
+            t = np.maximum(t, until)
         return t
 
     def week_end(self, rep: np.ndarray, t: np.ndarray) -> np.ndarray:
