@@ -1,7 +1,8 @@
 """How long an answer takes that ranks some two hundred reps, without reasons, when requests arrive at a fixed rate.
 
 `python -m benchmarks.latency` (two runs of five minutes; --seconds, --rate): two workers on a SQLite ledger, each
-answer recorded. Ends with 1 where a run's p50 or p99 is over its bar, or an answer failed.
+answer recorded, on kept connections, or with --close each on its own. Ends with 1 where a run's p50 or p99 is over its
+bar, or an answer failed.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ RUNS = 2
 REPS, LEADS = 300, 20
 
 
-def asks(service: Standing, lead_id: str) -> bytes:
+def asks(service: Standing, lead_id: str, *, kept: bool = False) -> bytes:
     """Who should get this lead? Ten lines."""
-    return request("/recommend_reps", {"lead_id": lead_id, "k": 10}, authorization=f"Bearer {service.keys['load']}")
+    key = service.keys["load"]
+    return request("/recommend_reps", {"lead_id": lead_id, "k": 10}, authorization=f"Bearer {key}", kept=kept)
 
 
 def widest(service: Standing) -> tuple[list[str], float]:
@@ -43,13 +45,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0, help="of each run")
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
+    parser.add_argument("--close", action="store_true", help="a new connection for each request")
     told = parser.parse_args()
+    kept = not told.close
     held = True
     with tempfile.TemporaryDirectory() as name, standing(Path(name), "load", reps=REPS, wide=True) as service:
         leads, candidates = widest(service)
+
+        def asked(number: int) -> bytes:
+            return asks(service, leads[number % len(leads)], kept=kept)
+
         for run in range(RUNS):
-            ask = arriving(service.port, lambda n: asks(service, leads[n % len(leads)]), told.rate, told.seconds)
-            replies = asyncio.run(ask)
+            replies = asyncio.run(arriving(service.port, asked, told.rate, told.seconds, kept=kept))
             good = [reply for reply in replies if reply.status == 200]
             p50, p99 = at_percent(good, 50), at_percent(good, 99)
             held &= len(good) == len(replies) and p50 <= P50 and p99 <= P99

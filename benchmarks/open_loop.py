@@ -1,4 +1,4 @@
-"""A client that asks at a fixed rate whatever the answers do, as the world does: each request on its own connection."""
+"""A client that asks at a fixed rate whatever the answers do, as the world does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 
 #: Seconds after which a request without an answer is given up.
 PATIENCE = 60.0
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True)
@@ -34,48 +37,64 @@ class Reply:
         return json.loads(self.body)
 
 
-def request(path: str, body: Any = None, **headers: str) -> bytes:
+def request(path: str, body: Any = None, *, kept: bool = False, **headers: str) -> bytes:
     """A request as it goes over the wire: POST where there is a body. headers: with _ in place of -."""
     content = b"" if body is None else json.dumps(body).encode()
-    said = {"host": "localhost", "connection": "close", **{k.replace("_", "-"): v for k, v in headers.items()}}
+    said = {
+        "host": "localhost",
+        "connection": "keep-alive" if kept else "close",
+        **{k.replace("_", "-"): v for k, v in headers.items()},
+    }
     if body is not None:
         said |= {"content-type": "application/json", "content-length": str(len(content))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
     return f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\n{lines}\r\n".encode() + content
 
 
-async def arriving(port: int, asked: Callable[[int], bytes], rate: float, seconds: float) -> list[Reply]:
-    """Send `rate` requests a second for some seconds, and wait for all that becomes of them."""
+async def arriving(
+    port: int, asked: Callable[[int], bytes], rate: float, seconds: float, *, kept: bool = False
+) -> list[Reply]:
+    """Send `rate` requests a second for some seconds, and wait for all that becomes of them.
+
+    kept  on connections that are free again, as a routing system's client does; else each on its own
+    """
+    free: list[Connection] | None = [] if kept else None
     began = time.perf_counter()
     pending = []
     for number in range(max(int(rate * seconds), 1)):
         due = began + number / rate
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
-        pending.append(asyncio.create_task(_one(port, number, asked(number), due)))
+        pending.append(asyncio.create_task(_one(port, number, asked(number), due, free)))
         if number % 50 == 0:
             await asyncio.sleep(0)  # a client that is behind still reads its answers
-    return list(await asyncio.gather(*pending))
+    replies = list(await asyncio.gather(*pending))
+    for _, writer in free or ():
+        writer.close()
+    return replies
 
 
-async def _one(port: int, number: int, sent: bytes, due: float) -> Reply:
-    said = b""
-    writer = None
+async def _one(port: int, number: int, sent: bytes, due: float, free: list[Connection] | None) -> Reply:
+    writer, whole = None, False
+    first, headers, body = "", dict[str, str](), b""
     try:
         async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while free and free[-1][0].at_eof():  # the service closes those that ask nothing for a while
+                free.pop()[1].close()
+            reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
             writer.write(sent)
-            said = await reader.read(-1)
-    except (OSError, TimeoutError):
-        said = b""
-    finally:
-        if writer is not None:
-            writer.close()
-    head, _, body = said.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    whole = len(body) == int(headers.get("content-length", -1))
-    return Reply(number, int(first.split(" ")[1]) if whole else 0, time.perf_counter() - due, headers, body)
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            whole = "content-length" in headers
+    except (OSError, TimeoutError, EOFError):
+        whole = False
+    took = time.perf_counter() - due
+    if writer is not None and whole and free is not None and headers.get("connection") != "close":
+        free.append((reader, writer))
+    elif writer is not None:
+        writer.close()
+    return Reply(number, int(first.split(" ")[1]) if whole else 0, took, headers, body)
 
 
 def at_percent(replies: Sequence[Reply], percent: float) -> float:

@@ -1,7 +1,8 @@
 """Once, ten and a hundred times the load: how long who is admitted waits, who is refused, and who asks beside a flood.
 
-`python -m benchmarks.overload`: requests arrive at a fixed rate whatever the answers do. The client is on the
-same cores, so at a hundred times it is the client that gives out; what it sent is printed. CALLSHEET_QUOTA counts.
+`python -m benchmarks.overload`: requests arrive at a fixed rate whatever the answers do. The clients are processes of
+their own, so that the flood's own queue delays nobody else's requests, but on the service's cores: at a hundred times
+it is the flood's client that gives out; what it sent is printed. CALLSHEET_QUOTA counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
@@ -49,75 +53,110 @@ def best(service: Standing, connections: int = 2, seconds: float = 5.0) -> float
     return sum(done) / seconds
 
 
-def asks(service: Standing, who: str, number: int) -> bytes:
-    """A question of one of the callers, about one of the leads."""
-    body = {"lead_id": service.leads[number % len(service.leads)], "k": 3}
-    return request("/recommend_reps", body, authorization=f"Bearer {service.keys[who]}")
+@dataclass(frozen=True)
+class Asks:
+    """Questions of one caller about the leads in turn; without a key: the probe."""
+
+    leads: list[str]
+    key: str | None = None
+
+    def __call__(self, number: int) -> bytes:
+        """One request, as it goes over the wire."""
+        if self.key is None:
+            return request("/livez")
+        body = {"lead_id": self.leads[number % len(self.leads)], "k": 3}
+        return request("/recommend_reps", body, authorization=f"Bearer {self.key}")
 
 
-async def load(service: Standing, rate: float, seconds: float) -> tuple[list[Reply], list[Reply], list[Reply], float]:
-    """The replies to the load, to who asks beside it and to the probe; the most memory of a worker meanwhile, MB."""
-    most = 0.0
-
-    async def watch() -> None:
-        nonlocal most
-        while True:
-            most = max(most, *service.resident().values())
-            await asyncio.sleep(0.5)
-
-    watching = asyncio.create_task(watch())
-    replies = await asyncio.gather(
-        arriving(service.port, lambda n: asks(service, "load", n), rate, seconds),
-        arriving(service.port, lambda n: asks(service, "beside", n), BESIDE, seconds),
-        arriving(service.port, lambda _: request("/livez"), BESIDE, seconds),
-    )
-    watching.cancel()
-    return *replies, most
+def client(port: int, asks: Asks, rate: float, seconds: float) -> list[Reply]:
+    """The replies to one caller; in a process of its own."""
+    return asyncio.run(arriving(port, asks, rate, seconds))
 
 
-def recovered(service: Standing, rate: float, usual: float) -> float:
-    """Seconds after which no answer of the usual load takes longer than twice its usual p99 any more."""
-    replies = asyncio.run(arriving(service.port, lambda n: asks(service, "load", n), rate, 15.0))
-    late = [r.number / rate for r in replies if r.status != 200 or r.seconds * 1e3 > max(2 * usual, 50.0)]
-    return max(late, default=0.0)
+@dataclass(frozen=True)
+class Seen:
+    """The replies to the load, to who asks beside it and to the probe; sent a second; a worker's most memory, MB."""
+
+    load: list[Reply]
+    beside: list[Reply]
+    probes: list[Reply]
+    sent: float
+    most: float
+
+
+def load(service: Standing, clients: ProcessPoolExecutor, rate: float, seconds: float) -> Seen:
+    """Ask at a rate, with another and the probe beside."""
+    said = {who: Asks(service.leads, service.keys[who]) for who in ("load", "beside")}
+    begun, most = time.perf_counter(), 0.0
+    running = [
+        clients.submit(client, service.port, said["load"], rate, seconds),
+        clients.submit(client, service.port, said["beside"], BESIDE, seconds),
+        clients.submit(client, service.port, Asks([]), BESIDE, seconds),
+    ]
+    while not running[0].done():
+        most = max(most, *service.resident().values())
+        time.sleep(0.5)
+    sent = rate * seconds / max(time.perf_counter() - begun, seconds)
+    flood, beside, probes = (one.result() for one in running)
+    return Seen(flood, beside, probes, sent, most)
+
+
+def recovered(service: Standing, clients: ProcessPoolExecutor, rate: float, usual: float) -> int:
+    """Seconds of the usual load after which none refuses one, or has a 95th percentile over twice the usual p99."""
+    asks = Asks(service.leads, service.keys["load"])
+    replies = clients.submit(client, service.port, asks, rate, 15.0).result()
+    by_second: dict[int, list[Reply]] = {}
+    for reply in replies:
+        by_second.setdefault(int(reply.number / rate), []).append(reply)
+    late = [
+        second + 1 for second, of_it in by_second.items()
+        if any(r.status != 200 for r in of_it) or at_percent(of_it, 95) > 2 * usual
+    ]  # fmt: skip
+    return max(late, default=0)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each load")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--rate", type=float, help="the usual load a second, by default half of what it can")
+    parser.add_argument("--times", type=int, nargs="*", default=[10, 100], help="the usual load, after it by itself")
+    told = parser.parse_args()
+    seconds = told.seconds
     table = Table(title="ms from when a request was due", box=None)
     for name in (
-        "load", "sent/s", "200", "429", "503", "none", "200 p50", "200 p99", "refused p99", "beside 200", "beside p99",
-        "livez p99", "MB",
+        "load", "sent/s", "200", "429", "503", "none", "200 p50", "200 p99", "refused p99", "beside 200", "beside p50",
+        "beside p99", "livez p99", "MB",
     ):  # fmt: skip
         table.add_column(name, justify="right")
-    with tempfile.TemporaryDirectory() as name, standing(Path(name), "load", "beside", "warm0", "warm1") as service:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        standing(Path(name), "load", "beside", "warm0", "warm1") as service,
+        ProcessPoolExecutor(3, mp_context=get_context("spawn")) as clients,
+    ):
+        load(service, clients, 2 * BESIDE, 2.0)  # the clients' processes are there, and the service is warm
         best(service, seconds=3.0)
-        base = best(service) / 2
+        base = told.rate or best(service) / 2
         usual = float("nan")
-        for times in (1, 10, 100):
-            begun = time.perf_counter()
-            replies, beside, probes, most = asyncio.run(load(service, base * times, seconds))
-            sent = len(replies) / max(time.perf_counter() - begun, seconds)
-            statuses = Counter(reply.status for reply in replies)
-            good = [r for r in replies if r.status == 200]
-            refused = [r for r in replies if r.status in (429, 503)]
+        for times in (1, *told.times):
+            seen = load(service, clients, base * times, seconds)
+            statuses = Counter(reply.status for reply in seen.load)
+            good = [r for r in seen.load if r.status == 200]
+            refused = [r for r in seen.load if r.status in (429, 503)]
             usual = at_percent(good, 99) if times == 1 else usual
-            well = sum(r.status == 200 for r in beside)
+            well = sum(r.status == 200 for r in seen.beside)
             table.add_row(
-                f"{times} x", f"{sent:.0f}", *(str(statuses[code]) for code in (200, 429, 503, 0)),
+                f"{times} x", f"{seen.sent:.0f}", *(str(statuses[code]) for code in (200, 429, 503, 0)),
                 *(f"{at_percent(good, p):.0f}" for p in (50, 99)), f"{at_percent(refused, 99):.0f}",
-                f"{well} of {len(beside)}", f"{at_percent(beside, 99):.0f}", f"{at_percent(probes, 99):.0f}",
-                f"{most:.0f}",
+                f"{well} of {len(seen.beside)}", *(f"{at_percent(seen.beside, p):.0f}" for p in (50, 99)),
+                f"{at_percent(seen.probes, 99):.0f}", f"{seen.most:.0f}",
             )  # fmt: skip
-            if times > 1:
-                print(f"after {times} x: as before {recovered(service, base, usual):.1f} s after its end")
+            print(f"after {times} x: as usual {recovered(service, clients, base, usual)} s after its end")
     Console(width=160).print(table)
     quota = os.environ.get("CALLSHEET_QUOTA", "200")
     print(
-        f"1 x is half of what two who wait for their answers get: {base:.0f} a second; quota {quota} a key and worker"
+        f"1 x is {'as told' if told.rate else 'half of what two who wait for their answers get'}: {base:.0f} a second; "
+        f"quota {quota} a key and worker"
     )
 
 
