@@ -9,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.asof import NAT, Log, Pairs, later
-from features.cast import split
 from features.clock import Hours, covered, worked
 from features.entities import facts, instants
-from features.public_holidays import place_of
 
 if TYPE_CHECKING:
     from features.book import Book
@@ -134,8 +132,7 @@ def _in_working_time(
     kinds, of_kind = np.unique(np.stack([zone[rep], regions, country]), axis=1, return_inverse=True)
     for number, (in_zone, listed, home) in enumerate(kinds.T.tolist()):
         at = np.flatnonzero(of_kind == number)
-        regional = split(book.lists.values[listed]) if listed >= 0 else []
-        place = place_of(regional, book.countries.values[home] if home >= 0 else None, hours.holidays)
+        place = book.holidays_of(listed, home)
         edges = np.stack([
             book.week_start(rep[at], begins[at]), book.week_end(rep[at], begins[at]), begins[at], ends[at],
         ])  # fmt: skip

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.cast import Cast
+from features.cast import Cast, split
 from features.entities import Tables
 from features.industry import Sectors
 from features.outcomes import Outcomes, read_outcomes
 from features.people import People
+from features.public_holidays import place_of
 from features.sla import Deadlines, read_deadlines
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class Known(Cast):
     def deadlines(self) -> Deadlines:
         """By when the offers must be, or had to be, answered."""
         return read_deadlines(self)
+
+    def holidays_of(self, regions: int, country: int) -> str | None:
+        """Whose public holidays a rep keeps, by the codes of his regions in `lists` and of his country; -1: none."""
+        listed = split(self.lists.values[regions]) if regions >= 0 else ()
+        home = self.countries.values[country] if country >= 0 else None
+        return place_of(listed, home, self.config.hours.holidays)
 
     @cached_property
     def people(self) -> People:

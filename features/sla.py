@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from features.asof import DAY, NAT
-from features.cast import split
+from features.clock import Absence, due
 from features.entities import facts, instants
 
 if TYPE_CHECKING:
-    from features.clock import Absence
     from features.known import Known
 
 #: The limit of an offer whose rep left.
@@ -40,10 +39,6 @@ def read_deadlines(cast: Known) -> Deadlines:
     those of the rep's zone, without the public holidays of his region and without his time off; an absence that
     became known after the SLA had ended changes nothing. Elapsed time (h, d, w) runs on.
     """
-    # The calendar library is slow to load, and only offers need it.
-    from features.clock import due
-    from features.public_holidays import place_of
-
     config, reps = cast.config, cast.reps
     offers = facts(cast.tables, "offers")
     lead, rep = cast.lead_index.find(offers["lead_id"]), cast.rep_index.find(offers["rep_id"])
@@ -53,14 +48,13 @@ def read_deadlines(cast: Known) -> Deadlines:
         reps.regions.read(rep, offered, latest=True),
     ])  # fmt: skip
     terms[[not config.sla.by_role, not config.sla.by_grade, not config.hours.holidays]] = -1  # nothing hangs on them
-    words = (reps.roles.values, cast.grades.values, cast.lists.values)
-    countries, away = cast.countries.values, _absences(cast)
+    words, away = (reps.roles.values, cast.grades.values), _absences(cast)
     at, limit = np.full(len(rep), NAT, np.int64), np.full(len(rep), None, object)
     for rows in _alike(rep, *terms):
         one = int(rep[rows[0]])
-        role, grade, regions = (_word(said, code) for said, code in zip(words, terms[:, rows[0]].tolist(), strict=True))
-        home = _word(countries, int(reps.country[one])) if one >= 0 else None
-        place = place_of(split(regions), home, config.hours.holidays)
+        *said, regions = terms[:, rows[0]].tolist()
+        role, grade = (_word(known, code) for known, code in zip(words, said, strict=True))
+        place = cast.holidays_of(regions, int(reps.country[one]) if one >= 0 else -1)
         zone = (reps.timezone[one] if one >= 0 else None) or config.timezone or "UTC"
         limits = config.sla.limits(role or "", grade)
         every = np.stack([due(offered[rows], each, zone, place, config.hours, away.get(one, ())) for each in limits])
@@ -78,8 +72,6 @@ def _word(words: tuple[str, ...], code: int) -> str | None:
 
 def _absences(cast: Known) -> dict[int, list[Absence]]:
     """When each rep is away, and since when that is known."""
-    from features.clock import Absence
-
     rows = facts(cast.tables, "time_off")
     begins, ends, known = (instants(rows, column) for column in ("starts_at", "ends_at", "known_at"))
     ends = np.minimum(ends, begins + LONGEST)

@@ -179,9 +179,7 @@ class Look:
         deadline.check()
         part, reps, width = self.leads[span], len(self.reps), len(RULES) + 1
         lead, rep = np.repeat(part, reps), np.tile(self.reps, len(part))
-        refused, ordered = self.recommender.judge(lead, rep, self.now)
-        if self.t != self.now:
-            refused = refusals(self.recommender.book, self.recommender.config, lead, rep, self.at[rep], profiling=False)
+        refused, ordered = self.recommender.judge(lead, rep, self.now, self.at[rep])
         of_lead = refused + np.repeat(np.arange(len(part)), reps) * width
         self.refused_lead[span] = np.bincount(of_lead, minlength=len(part) * width).reshape(-1, width)
         self.refused_rep += np.bincount(refused + rep * width, minlength=reps * width).reshape(-1, width)

@@ -298,11 +298,12 @@ class Recommender:
             zip((line.one for line in lines), facts_of(self.book, self.config, lead, rep, ranking.now), strict=True)
         )
 
-    def judge(self, lead: np.ndarray, rep: np.ndarray, now: int) -> tuple[np.ndarray, Callable[[np.ndarray], Order]]:
-        """(n,) what refuses each pair by codes, and the order of those of them that are named by position."""
-        standing, engine = self._served
-        t = np.full(len(lead), now, np.int64)
-        refused = refusals(self.book, self.config, lead, rep, t, profiling=False)
+    def judge(
+        self, lead: np.ndarray, rep: np.ndarray, now: int, at: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], Order]]:
+        """(n,) what refuses each pair by codes at its instant, by default now; the order of those named by position."""
+        (standing, engine), t = self._served, np.full(len(lead), now, np.int64)
+        refused = refusals(self.book, self.config, lead, rep, t if at is None else at, profiling=False)
         return refused, lambda rows: self._order(standing, engine, lead[rows], rep[rows], t[rows], sheet=True)
 
     def said(self, order: Order, now: int) -> Answer:
