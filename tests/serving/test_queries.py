@@ -114,3 +114,9 @@ def test_what_is_held_to_a_week_ago_is_held_to_the_day_before_while_there_was_no
 def test_what_is_no_query_is_told(wrong: str) -> None:
     with pytest.raises(ValueError, match=re.escape(wrong)):
         read(wrong)
+
+
+@pytest.mark.parametrize("expr", [one["expr"] for one in TARGETS if ") / sum" in one["expr"]])
+def test_a_share_of_what_never_happened_is_nought(expr: str) -> None:
+    """A counter with labels is not there before it first counts, and the panel would say that it has no data."""
+    assert expr.partition(" / ")[0].endswith(" or vector(0))")
