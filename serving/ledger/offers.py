@@ -165,7 +165,7 @@ def _lead_refusal(row: Any, at: datetime) -> str | None:
 def _rep_refusal(row: Any, room: int | None, at: datetime) -> str | None:
     if row.had:
         return "already_offered"
-    if row.rep_id is None or (row.active_until is not None and row.active_until <= at):
+    if row.rep_id is None or (row.hired_at or at) > at or (row.active_until is not None and row.active_until <= at):
         return "inactive"
     if row.away:
         return "time_off"

@@ -53,6 +53,15 @@ def test_who_comes_or_leaves_in_a_week_has_his_part_of_it() -> None:
     assert room(10.0, hired_at=pd.Timestamp("2026-03-02T00:00Z")) == 10
 
 
+@pytest.mark.parametrize("never", ["2099-12-31", "2999-12-31", "9999-12-31"])
+def test_what_never_ends_in_a_crm_needs_no_calendar_of_its_millennia(never: str) -> None:
+    """Instants of a CRM that has no null: an absence or a contract without an end, a beginning in 1900."""
+    for_good = pd.Timestamp(f"{never}T00:00Z").as_unit("us")
+    always = pd.Timestamp("1900-01-01T00:00Z")
+    assert room(10.0, ("2026-03-04T00:00Z", for_good.isoformat()), at="2026-03-03T09:00Z") == 4
+    assert room(10.0, hired_at=always, active_until=for_good) == 10
+
+
 @pytest.mark.parametrize(
     ("away", "left"),
     [

@@ -182,6 +182,17 @@ def test_never_reassigned_to_who_had_it_to_nobody_or_from_who_does_not_hold_it(s
     assert holds(stood) == {"L1": "F2"}
 
 
+@pytest.mark.parametrize("known", [{"hired_at": hours(48)}, {"active_until": hours(1)}], ids=["not begun", "left"])
+def test_never_reassigned_to_who_is_not_there_yet_or_no_more(stood: Ledger, known: dict[str, datetime]) -> None:
+    with changing(stood, OFFERED) as change:
+        rep = {"rep_id": "R2", "name": "Rep 2", "role": "segment", "timezone": "UTC"}
+        change.upsert("reps", rows("reps", rep | known))
+    (outcome,) = send(stood, event("reassigned", 2, to_rep_id="R2"))
+    assert outcome.result == "refused"
+    assert "inactive" in str(outcome.message)
+    assert holds(stood) == {"L1": "F1"}
+
+
 def test_an_acceptance_after_the_lead_went_on_is_refused(stood: Ledger) -> None:
     send(stood, event("expired", 16))
     give(stood, offer("F2", "L1", "R2", hours(17)))
