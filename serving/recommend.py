@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 SCORED: Final = 2_000
 
 Answer = dict[str, Any]
+Judged = tuple[np.ndarray, Callable[[np.ndarray], Order]]
 Clock = Callable[[], int]
 
 
@@ -298,9 +299,7 @@ class Recommender:
             zip((line.one for line in lines), facts_of(self.book, self.config, lead, rep, ranking.now), strict=True)
         )
 
-    def judge(
-        self, lead: np.ndarray, rep: np.ndarray, now: int, at: np.ndarray | None = None
-    ) -> tuple[np.ndarray, Callable[[np.ndarray], Order]]:
+    def judge(self, lead: np.ndarray, rep: np.ndarray, now: int, at: np.ndarray | None = None) -> Judged:
         """(n,) what refuses each pair by codes at its instant, by default now; the order of those named by position."""
         (standing, engine), t = self._served, np.full(len(lead), now, np.int64)
         refused = refusals(self.book, self.config, lead, rep, t if at is None else at, profiling=False)
