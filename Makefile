@@ -21,6 +21,7 @@ demo: $(STAMP) ## a sample CRM in, ranked leads with reasons out: the whole line
 	@$(BIN)/callsheet demo $(DEMO)
 
 test: $(STAMP) ## every test
+	@$(BIN)/python -m compileall -q callsheet.py features models serving training
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder tests
 
 faults: $(STAMP) ## what `make test` has no time for: kills, damage, floods, races and swaps by the hundred; about an hour
