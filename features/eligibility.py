@@ -63,6 +63,11 @@ def passes(book: Book, refused: npt.NDArray[np.int8], rep: Codes, t: Codes) -> C
     return np.where((refused == _PLACE["inactive"]) & (hired != NAT) & (hired > t), hired, ends)
 
 
+def presells(role: str) -> bool:
+    """Whether reps of a role only pre-qualify, however the CRM spells it."""
+    return role.strip().casefold() in PRESELLERS
+
+
 def objects(book: Book, lead: Codes) -> Bools:
     """(n,) whether the lead's contact objects to profiling: no model may score it, rules place it."""
     return np.asarray(book.contacts.objects[book.leads.contact[lead]])
@@ -95,7 +100,7 @@ class Wall:
         self._role_segment = np.ones((len(roles) + 1, len(book.segments) + 1), bool)
         for place, role in enumerate(roles):
             rule = rules.get(role.strip().casefold())
-            if role.strip().casefold() in PRESELLERS:
+            if presells(role):
                 self._role_status[place] = False
             for table, words, allowed in (
                 (self._role_status, book.statuses.values, rule and rule.statuses),

@@ -15,7 +15,7 @@ from serving.explain import Answer, Load, explained, replayed
 from serving.instants import iso, micros
 from serving.ledger import Ledger, replies
 from serving.ledger.crm import CRM
-from serving.ledger.decisions import read
+from serving.ledger.decisions import Told, read
 from serving.ledger.details import unpack
 from serving.ledger.erase import hash_of
 from serving.ledger.person import PLACES, Person, sheets
@@ -42,6 +42,7 @@ def access(ledger: Ledger, contact_id: str, load: Load) -> Answer:
     load = functools.cache(load)
     hashed, contacts = hash_of(contact_id), CRM["contacts"]
     with ledger.reading() as connection:
+        at = datetime.now(UTC)
         row = connection.execute(select(contacts).where(contacts.c.contact_id == contact_id)).mappings().first()
         gone = connection.execute(select(ERASURES.c.at).where(ERASURES.c.contact_hash == hashed)).scalar()
         if row is None and gone is None:
@@ -50,13 +51,15 @@ def access(ledger: Ledger, contact_id: str, load: Load) -> Answer:
         person = Person.of(connection, known, hashed)
         found = {name: _rows(connection, name, person) for name in PLACES if name != _EXPLAINED}
         rows = {name: those for name, those in found.items() if those}
-        decided = connection.execute(person.decided).scalars().all()
-        told: Answer = {
-            "contact_id": contact_id, "at": iso(micros(datetime.now(UTC))),
-            "erased_at": iso(micros(gone)) if row is None and gone is not None else None, "rows": rows,
-            "decisions": [_decision(connection, decision_id, load) for decision_id in decided],
-            "sheets": [_sheet(one, person, load) for one in sheets(connection, person)],
-        }  # fmt: skip
+        decided = [read(connection, one) for one in connection.execute(person.decided).scalars().all()]
+        named = list(sheets(connection, person))
+    # Models take long to load, and on SQLite's rollback journal nobody commits while somebody reads.
+    told: Answer = {
+        "contact_id": contact_id, "at": iso(micros(at)),
+        "erased_at": iso(micros(gone)) if row is None and gone is not None else None, "rows": rows,
+        "decisions": [_decision(one, load) for one in decided],
+        "sheets": [_sheet(one, person, load) for one in named],
+    }  # fmt: skip
     counts = {name: len(those) for name, those in rows.items()} | {"sheets": len(told["sheets"])}
     note_taken(ledger, "access", {"contact_hash": hashed, "rows": counts})
     return told
@@ -83,9 +86,8 @@ def _plain(column: str, value: Any) -> Any:
     return {key: said for key, said in found.items() if key != WRITTEN} if isinstance(found, dict) else found
 
 
-def _decision(connection: Connection, decision_id: str, load: Load) -> Answer:
+def _decision(told: Told, load: Load) -> Answer:
     """A decision on a lead, explained."""
-    told = read(connection, decision_id)
     return explained(told, load) | {"facts": told.detail.get("facts", {}) if told.detail is not None else {}}
 
 

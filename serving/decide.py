@@ -23,7 +23,7 @@ from serving.decided import Decided, replayed
 from serving.draft import Draft
 from serving.inline import AlreadyStored, refuse_future
 from serving.instants import moment
-from serving.ledger import Ledger, LedgerError
+from serving.ledger import Ledger, LedgerError, late
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.crm import CRM, OFFERS
@@ -227,7 +227,7 @@ class Decider:
         made.ready()
         try:
             with self.patience.waiting() as seconds, self.ledger.writing(seconds=seconds) as connection:
-                made.write(connection)
+                late.write(connection, made)
         except LedgerError as error:
             log.warning("A decision could not be written, so the answer is advice: %s", error)
             return {"decision_id": None, "advice_only": True}

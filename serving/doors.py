@@ -19,6 +19,7 @@ from serving.ledger.erase import erase
 from serving.ledger.events import join_parked
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.ingest import ingest
+from serving.ledger.late import finish_advice
 from serving.ledger.noted import note
 from serving.ledger.scrub import scrub
 from serving.recommend import Answer
@@ -62,6 +63,7 @@ class Doors:
     def forget(self, contact_id: str, actor: Actor) -> Answer:
         """Forget a contact, and clear the database's files of it. Raises UnknownId (contact_unknown), LedgerError."""
         with changing(self.ledger) as change:
+            finish_advice(change)
             done = erase(change, self.config, contact_id, actor)
             # Noted and not committed, it is only done when it is asked for again; the other way it would come back.
             note(self.home, done.contact_hash)

@@ -95,13 +95,32 @@ def standing(ledger: Ledger, config: Config, now: datetime) -> Standing | None:
     ENDS at most; what it is judged by are these, so once they are there, nothing changes any more.
     Cost: some ten thousand rows by their keys
     """
-    releases = Releases(ledger)
-    release = releases.current() if config.policy.guard else None
+    release = Releases(ledger).current() if config.policy.guard else None
     if release is None or release.kind != "promote" or release.model is None or now - release.promoted_at > ENDS:
         return None
+    return _standing(ledger, config, release, now)
+
+
+def came_through(ledger: Ledger, config: Config, content_hash: str, since: int, now: datetime) -> bool:
+    """Whether a model that was promoted again after revision `since` has passed its probation and did no harm in it.
+
+    Cost: as `standing`, for each such promotion
+    """
+    from training.probation import OFFERS
+
+    for release in Releases(ledger).history():
+        its = release.model is not None and release.model.content_hash == content_hash
+        if its and release.kind == "promote" and release.revision > since:
+            seen = _standing(ledger, config, release, now)
+            if seen.offers >= OFFERS and seen.probation.worse is None:
+                return True
+    return False
+
+
+def _standing(ledger: Ledger, config: Config, release: Release, now: datetime) -> Standing:
     from training.probation import HELD, OFFERS, Probation, before, beside
 
-    served, policy = releases.before(release), config.policy
+    served, policy = Releases(ledger).before(release), config.policy
     with ledger.reading() as connection:
         since = _first(made.since(connection, release, now, pilot=policy.pilot), OFFERS)
         earlier = made.before(connection, release, served, now, OFFERS)

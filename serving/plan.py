@@ -23,6 +23,7 @@ from serving.actor import Actor
 from serving.decide import Decider
 from serving.decided import Decided, replayed
 from serving.instants import iso, micros, moment, monday_of
+from serving.ledger import late
 from serving.ledger.audit import record
 from serving.ledger.change import Change, changing
 from serving.ledger.decisions import Decision, inputs_hash, row_of
@@ -327,7 +328,8 @@ def _committed(
             because[lead_id] = Unplaced(lead_id, {rule: 1}, waits_for=PLAN)
     _list(change, because.values())
     unplaced = _unplaced(because)
-    decision.saying({"items": offered, "unplaced": unplaced}).commit(change)
+    made = decision.saying({"items": offered, "unplaced": unplaced})
+    made.without(late.erased_since(change.connection, made)).commit(change)
     told = {line["lead_id"]: line["offer_id"] for line in offered}
     payload = {"week": answer["week"], "offers": told, "unplaced": len(because)}
     record(change, actor.name, "plan", decision.decision_id, payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def promote(
     if found is None:
         raise UsageError("There is no trained model to promote; run `callsheet train` first.", field="model")
     serving, digest = _champion(home, current), found.content_hash
-    past = _watched(ledger, digest), _harm(releases, digest)
+    past = _watched(ledger, digest), _harm(releases, config, digest)
     verdict = judge(home, found.run_id, config, serving, snapshot, *past)
     renew(registry, found.run_id)
     if not verdict.passed and not force:
@@ -111,11 +112,15 @@ def _watched(ledger: Ledger, content_hash: str) -> Shadowed | None:
     return Shadowed(seen.decisions, seen.errors, seen.agreed) if seen.decisions else None
 
 
-def _harm(releases: Releases, content_hash: str) -> Harm | None:
+def _harm(releases: Releases, config: Config, content_hash: str) -> Harm | None:
+    """The guard's last word against these files, where none of their later releases came through probation."""
+    from serving.guard import came_through
     from training.gate import Harm
 
     back = releases.rolled_back(content_hash, GUARD)
-    return Harm(back.promoted_at, back.revision, back.reason) if back is not None else None
+    if back is None or came_through(releases.ledger, config, content_hash, back.revision, datetime.now(UTC)):
+        return None
+    return Harm(back.promoted_at, back.revision, back.reason)
 
 
 def champion(home: Path, ledger: Ledger) -> Champion | None:

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from features.attendance import Worked, places
 from features.clock import HOUR
 from features.config import Config
-from features.eligibility import PRESELLERS
+from features.eligibility import presells
 from features.errors import UnknownId
 from serving.explain import Load, replayed
 from serving.instants import iso, micros, monday_of
+from serving.ledger import Ledger
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.details import unpack
 from serving.ledger.offers import HOLDING
@@ -29,7 +30,7 @@ _OFFERED = exists().where(OFFERS.c.decision_id == DECISIONS.c.decision_id)
 
 
 def rep_week(
-    connection: Connection, rep_id: str, week: str | None, config: Config, now: datetime, load: Load
+    ledger: Ledger, rep_id: str, week: str | None, config: Config, now: datetime, load: Load
 ) -> Answer:  # fmt: skip
     """What a rep got in an ISO week of his time zone, and why. week: as 2026-W10; None: the current one.
 
@@ -45,29 +46,31 @@ def rep_week(
                      rank: of a plan's, that of the rep among those who could have the lead
     Raises           UnknownId, InputError
     """
-    rep = connection.execute(select(_REPS).where(_REPS.c.rep_id == rep_id)).mappings().first()
-    if rep is None:
-        raise UnknownId("rep", rep_id)
-    start, end = _span(week, rep["timezone"] or config.timezone or "UTC", now)
-    within = (OFFERS.c.offered_at >= start, OFFERS.c.offered_at < end)
-    given = connection.execute(
-        select(OFFERS).where(OFFERS.c.rep_id == rep_id, *within).order_by(OFFERS.c.offered_at, OFFERS.c.offer_id)
-    ).mappings()
-    offers = [dict(row) for row in given]
-    used = connection.execute(
-        select(func.count()).select_from(OFFERS).where(OFFERS.c.rep_id == rep_id, HOLDING, *within)
-    ).scalar_one()
-    everyone = connection.execute(select(func.count()).select_from(OFFERS).where(*within)).scalar_one()
-    mine, theirs = _hours(connection, rep_id, start, now, config)
-    spent = connection.execute(
-        select(func.min(OFFERS.c.answered_at)).where(
-            OFFERS.c.rep_id == rep_id, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
-            OFFERS.c.answered_at >= start, OFFERS.c.answered_at < end,
-        )
-    ).scalar()  # fmt: skip
-    details = _details(connection, [row["decision_id"] for row in offers if row["decision_id"]])
+    with ledger.reading() as connection:
+        rep = connection.execute(select(_REPS).where(_REPS.c.rep_id == rep_id)).mappings().first()
+        if rep is None:
+            raise UnknownId("rep", rep_id)
+        start, end = _span(week, rep["timezone"] or config.timezone or "UTC", now)
+        within = (OFFERS.c.offered_at >= start, OFFERS.c.offered_at < end)
+        given = connection.execute(
+            select(OFFERS).where(OFFERS.c.rep_id == rep_id, *within).order_by(OFFERS.c.offered_at, OFFERS.c.offer_id)
+        ).mappings()
+        offers = [dict(row) for row in given]
+        used = connection.execute(
+            select(func.count()).select_from(OFFERS).where(OFFERS.c.rep_id == rep_id, HOLDING, *within)
+        ).scalar_one()
+        everyone = connection.execute(select(func.count()).select_from(OFFERS).where(*within)).scalar_one()
+        mine, theirs = _hours(connection, rep_id, start, now, config)
+        spent = connection.execute(
+            select(func.min(OFFERS.c.answered_at)).where(
+                OFFERS.c.rep_id == rep_id, OFFERS.c.answer == "rejected", OFFERS.c.reject_reason == "no_capacity",
+                OFFERS.c.answered_at >= start, OFFERS.c.answered_at < end,
+            )
+        ).scalar()  # fmt: skip
+        details = _details(connection, [row["decision_id"] for row in offers if row["decision_id"]])
+        asked, refused = _refusals(connection, rep_id, start, end)
+    # Outside of it: models take long to load, and on SQLite's rollback journal nobody commits while somebody reads.
     load = functools.cache(load)
-    asked, refused = _refusals(connection, rep_id, start, end)
     return {
         "rep_id": rep_id, "from": iso(micros(start)), "to": iso(micros(end)), "capacity": rep["weekly_capacity"],
         "places": None if rep["weekly_capacity"] is None else int(places(rep["weekly_capacity"], mine.share)),
@@ -85,11 +88,14 @@ def _hours(
     connection: Connection, rep_id: str, start: datetime, now: datetime, config: Config
 ) -> tuple[Worked, int]:  # fmt: skip
     """Working time of the rep's week; and how much all who take leads are there in theirs, microseconds."""
-    takers = select(_REPS).where(or_(_REPS.c.rep_id == rep_id, _REPS.c.role.not_in(PRESELLERS)))
-    there = attended(
-        connection, connection.execute(takers), start + timedelta(days=3), now, config.timezone or "UTC", config.hours
-    )  # fmt: skip
-    return there[rep_id], sum(one.there for one in there.values())
+    reps = [rep for rep in connection.execute(select(_REPS)) if rep.rep_id == rep_id or _takes(rep)]
+    there = attended(connection, reps, start + timedelta(days=3), now, config.timezone or "UTC", config.hours)
+    return there[rep_id], sum(there[rep.rep_id].there for rep in reps if _takes(rep))
+
+
+def _takes(rep: Row[Any]) -> bool:
+    """Whether a rep gets leads at all."""
+    return not presells(rep.role) and (rep.weekly_capacity is None or rep.weekly_capacity > 0)
 
 
 def _span(week: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:

@@ -166,8 +166,7 @@ def _explain_week(ledger: Ledger, config: Config, home: Path, rep_id: str, week:
     from serving.cache import ModelCache
     from serving.week import rep_week
 
-    with ledger.reading() as connection:
-        said = rep_week(connection, rep_id, week, config, datetime.now(UTC), ModelCache(home).load)
+    said = rep_week(ledger, rep_id, week, config, datetime.now(UTC), ModelCache(home).load)
     if format is Format.json:
         listing.show_object(said)
         return

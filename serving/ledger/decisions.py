@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -20,7 +20,7 @@ from features.matrix import Matrix
 from serving.instants import EPOCH
 from serving.ledger.change import Change
 from serving.ledger.crm import OFFERS
-from serving.ledger.details import numbers, pack, unpack
+from serving.ledger.details import numbers, pack, unpack, without
 from serving.ledger.prepared import Prepared
 from serving.ledger.shadows import shadow_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
@@ -49,6 +49,10 @@ class Decision:
         """The same decision with the answer as it was given in the end: with its offers, and who was left without."""
         told = {name: answer[name] for name in ("items", "unplaced") if name in answer}
         return Decision(self.row, {**self.detail, **told})
+
+    def without(self, leads: Collection[str]) -> Decision:
+        """The same decision with nothing of these leads but their ids and scores."""
+        return Decision(self.row, without(self.detail, leads)) if leads else self
 
     def write(self, connection: Connection) -> None:
         """Write it by itself: it commits nothing."""

@@ -22,6 +22,7 @@ def write(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> None:
     ids = [row["decision_id"] for row in rows]
     with ledger.writing(seconds=SECONDS) as connection:
         kept = select(DECISION_DETAILS.c.decision_id).where(DECISION_DETAILS.c.decision_id.in_(ids))
+        kept = kept.with_for_update(read=True, key_share=True)  # an erasure that begins now waits, and finds the rows
         there = set(connection.execute(kept).scalars())
         # A commit whose answer was lost is tried again.
         there -= set(connection.execute(select(SHADOWS.c.decision_id).where(SHADOWS.c.decision_id.in_(ids))).scalars())

@@ -19,7 +19,7 @@ import callsheet
 from features.config import Config, read_config
 from serving import metrics
 from serving.actor import GUARD
-from serving.guard import ENDS, standing, tick, watch
+from serving.guard import ENDS, came_through, standing, tick, watch
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
@@ -27,7 +27,9 @@ from serving.ledger.decisions import row_of
 from serving.ledger.probation import LONGEST, since
 from serving.ledger.releases import Release, Released, Releases
 from serving.ledger.tables import DECISIONS
+from serving.promote import _harm
 from tests.serving.ledger.small import last_audited, rows
+from training.gate import Harm
 from training.probation import OFFERS
 
 MARKET = "markets: {all: {countries: [DE]}}\ntimezone: UTC\n"
@@ -294,6 +296,25 @@ def test_probation_ends_with_its_offers_or_its_time(released: Ledger) -> None:
     assert (seen.offers, seen.sentence.startswith("Model 2 has passed its probation: of 1,000")) == (OFFERS, True)
     assert watch(released, config, now) is None
     assert standing(released, config, RELEASED + ENDS + MINUTE) is None
+
+
+def test_what_was_rolled_back_counts_no_more_once_a_later_release_of_it_came_through_probation(
+    released: Ledger,
+) -> None:
+    """By force it was brought back; the same files, trained anew each night, are not refused for ever."""
+    releases, config, late = Releases(released), read_config(HELD), RELEASED + timedelta(days=10)
+    give(released, Offered(answers=BAD), held(GOOD))
+    back = watch(released, config, NOW)
+    assert back is not None
+    releases.promote(NEW, seen=3, reason="it was the season", forced=True, at=late)
+    now = late + 3 * OFFERS * MINUTE
+    assert _harm(releases, config, NEW.content_hash) == Harm(back.promoted_at, back.revision, back.reason)
+    give(released, Offered(n=OFFERS - 1, at=late + MINUTE), replace(held(EVEN, n=300), at=late + 1.5 * MINUTE))
+    assert not came_through(released, config, NEW.content_hash, back.revision, now)
+    give(released, Offered(n=1, at=late + OFFERS * MINUTE))
+    assert came_through(released, config, NEW.content_hash, back.revision, now)
+    releases.promote(OLD, seen=4, reason="another", at=now)  # whatever serves since
+    assert _harm(releases, config, NEW.content_hash) is None
 
 
 def test_one_process_of_many_looks(released: Ledger) -> None:

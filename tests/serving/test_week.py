@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from typer.testing import CliRunner, Result
 
 import callsheet
-from features.errors import InputError, UnknownId, UsageError
+from features.errors import InputError, ModelGone, UnknownId, UsageError
+from models.product import Product
 from serving.actor import LOCAL
 from serving.explain import Load
 from serving.ledger import Ledger
@@ -21,13 +22,17 @@ from serving.ledger.weeks import week_of
 from serving.plan import plan
 from serving.week import rep_week
 from tests.serving.conftest import Crm
-from tests.serving.ledger.small import rows
+from tests.serving.ledger.small import CONFIG, OFFERED, furnish, hours, rows
 from tests.serving.standing_ledger import Stand
 
 
 @pytest.fixture
 def stand(stocked: Ledger, crm: Crm) -> Stand:
     return Stand(stocked, crm)
+
+
+def none(content_hash: str) -> Product:
+    raise ModelGone(f"There is no model {content_hash[:12]}.")
 
 
 def load_of(stand: Stand) -> Load:
@@ -40,10 +45,9 @@ def test_a_rep_s_week_lists_load_share_refusals_and_reasons(stand: Stand) -> Non
     answer = stand.decider.reps(lead_id, None, 3, actor=LOCAL, once=stand.once()).answer
     first, second = (item["rep_id"] for item in answer["items"][:2])
     refused = next(iter(stand.known.rank_reps(lead_id).refused_ids.items()))
-    with stand.ledger.reading() as connection:
-        hers = rep_week(connection, first, None, stand.crm.config, stand.now, load_of(stand))
-        his = rep_week(connection, second, None, stand.crm.config, stand.now, load_of(stand))
-        theirs = rep_week(connection, refused[1][0], None, stand.crm.config, stand.now, load_of(stand))
+    hers = rep_week(stand.ledger, first, None, stand.crm.config, stand.now, load_of(stand))
+    his = rep_week(stand.ledger, second, None, stand.crm.config, stand.now, load_of(stand))
+    theirs = rep_week(stand.ledger, refused[1][0], None, stand.crm.config, stand.now, load_of(stand))
     line = next(row for row in hers["offers"] if row["decision_id"] == answer["decision_id"])
     assert (line["rank"], line["answer"], line["lead_id"]) == (1, "open", lead_id)
     assert line["reason"] == asked["items"][0]["reasons"][0]["text"]  # for which nobody asked at the commit
@@ -60,8 +64,7 @@ def test_a_committed_plan_tells_each_rep_s_refusals_and_his_own_rank(stand: Stan
     year, number, _ = stand.now.isocalendar()
     answer = plan(stand.decider, f"{year}-W{number:02d}", actor=LOCAL, once=stand.once()).answer
     lines = {line["rep_id"]: line["lead_id"] for line in answer["assignments"]}
-    with stand.ledger.reading() as connection:
-        weeks = {one: rep_week(connection, one, None, stand.crm.config, stand.now, load_of(stand)) for one in lines}
+    weeks = {one: rep_week(stand.ledger, one, None, stand.crm.config, stand.now, load_of(stand)) for one in lines}
     asked = len(stand.known.open_leads)
     for rep_id, week in weeks.items():
         offered = sum(line["rep_id"] == rep_id for line in answer["assignments"])
@@ -77,15 +80,14 @@ def test_a_week_is_that_of_the_rep_s_own_clock(stand: Stand) -> None:
     rep_id = str(stand.known.book.rep_ids[0])
     zone = stand.known.book.reps.timezone[0] or "UTC"
     year, number, _ = stand.now.isocalendar()
-    with stand.ledger.reading() as connection:
-        now = rep_week(connection, rep_id, None, stand.crm.config, stand.now, load_of(stand))
-        named = rep_week(connection, rep_id, f"{year}-W{number:02d}", stand.crm.config, stand.now, load_of(stand))
-        assert (now["from"], now["to"]) == (named["from"], named["to"])
-        assert now["from"].startswith(week_of(stand.now, zone)[0].strftime("%Y-%m-%dT%H:%M"))
-        with pytest.raises(InputError):
-            rep_week(connection, rep_id, "2026-W77", stand.crm.config, stand.now, load_of(stand))
-        with pytest.raises(UnknownId):
-            rep_week(connection, "nobody", None, stand.crm.config, stand.now, load_of(stand))
+    now = rep_week(stand.ledger, rep_id, None, stand.crm.config, stand.now, load_of(stand))
+    named = rep_week(stand.ledger, rep_id, f"{year}-W{number:02d}", stand.crm.config, stand.now, load_of(stand))
+    assert (now["from"], now["to"]) == (named["from"], named["to"])
+    assert now["from"].startswith(week_of(stand.now, zone)[0].strftime("%Y-%m-%dT%H:%M"))
+    with pytest.raises(InputError):
+        rep_week(stand.ledger, rep_id, "2026-W77", stand.crm.config, stand.now, load_of(stand))
+    with pytest.raises(UnknownId):
+        rep_week(stand.ledger, "nobody", None, stand.crm.config, stand.now, load_of(stand))
 
 
 def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) -> None:
@@ -101,8 +103,8 @@ def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) ->
         change.connection.execute(reps.update().values(**everyone))
         off = {"starts_at": monday, "ends_at": monday + timedelta(days=3)}
         change.upsert("time_off", rows("time_off", {"time_off_id": "T", "rep_id": rep_id} | off))
+    told = rep_week(stand.ledger, rep_id, None, stand.crm.config, stand.now, load_of(stand))
     with stand.ledger.reading() as connection:
-        told = rep_week(connection, rep_id, None, stand.crm.config, stand.now, load_of(stand))
         takers = connection.execute(select(func.count()).where(reps.c.role.not_in(["ldr", "bdr"]))).scalar_one()
         within = OFFERS.c.offered_at >= monday, OFFERS.c.offered_at < end
         made = connection.execute(select(func.count()).where(*within)).scalar_one()
@@ -113,11 +115,30 @@ def test_load_is_told_by_the_working_hour_that_the_rep_is_there(stand: Stand) ->
     assert told["of_all_per_hour"] == made / (40 * takers - 24)
 
 
+def test_the_pace_of_all_is_that_of_those_whom_the_filters_give_leads(ledger: Ledger) -> None:
+    """Not of who pre-qualifies, however it is spelt, and of who has room for none."""
+    furnish(ledger)
+
+    def pace(rep_id: str) -> float:
+        told = rep_week(ledger, rep_id, "2026-W10", CONFIG, hours(5), none)
+        return float(told["of_all_per_hour"]) * 40
+
+    assert pace("R1") == pytest.approx(1 / 3)
+    idle = {"B1": {"role": "bdr"}, "B2": {"role": " LDR"}, "B3": {"role": "segment", "weekly_capacity": 0.0}}
+    for rep_id, given in idle.items():
+        with changing(ledger, OFFERED) as change:
+            change.upsert("reps", rows("reps", {"rep_id": rep_id, "name": rep_id, "timezone": "UTC"} | given))
+        assert (pace("R1"), pace(rep_id)) == pytest.approx((1 / 3, 1 / 3)), rep_id
+    last = {"rep_id": "R4", "name": "R4", "timezone": "UTC"}
+    with changing(ledger, OFFERED) as change:
+        change.upsert("reps", rows("reps", last | {"role": "inside", "weekly_capacity": 5.0}))
+    assert pace("R1") == pytest.approx(1 / 4)
+
+
 @pytest.mark.parametrize("where", ["sqlite"], indirect=True)
 def test_a_small_pace_is_more_than_none(stand: Stand, crm: Crm, tmp_path: Path) -> None:
     rep_id = str(stand.known.book.rep_ids[0])
-    with stand.ledger.reading() as connection:
-        told = rep_week(connection, rep_id, "2025-W10", stand.crm.config, stand.now, load_of(stand))
+    told = rep_week(stand.ledger, rep_id, "2025-W10", stand.crm.config, stand.now, load_of(stand))
     said = explain(stand, crm, tmp_path, "--rep", rep_id, "--week", "2025-W10")
     assert said.exit_code == 0, said.output
     pace = re.search(r"there; (\S+) for all who take leads", said.stderr)
