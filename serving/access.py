@@ -71,7 +71,7 @@ def _rows(connection: Connection, name: str, person: Person) -> list[Answer]:
     wanted = select(*columns).where(place.of(person)).order_by(*place.table.primary_key.columns)
     found = [dict(row) for row in connection.execute(wanted).mappings()]
     if place.table is IDEMPOTENCY:
-        mine = [(row, replies.told(row["body"], person)) for row in found]
+        mine = [(row, replies.told(row["body"], person.sought)) for row in found]
         found = [row | {"body": json.dumps(said)} for row, said in mine if said is not None]
     return [{key: _plain(key, value) for key, value in row.items()} for row in found]
 
@@ -94,7 +94,7 @@ def _decision(told: Told, load: Load) -> Answer:
 def _sheet(row: Row[Any], person: Person, load: Load) -> Answer:
     """What a call sheet or a plan says of the contact's leads."""
     detail: Mapping[str, Any] = unpack(row.body)
-    mine = [item for item in detail["items"] if item.get("lead_id") in person.leads]
+    mine = [item for item in detail["items"] if item.get("lead_id") in person.sought.leads]
     lines = []
     for item in mine:
         lead_id = item["lead_id"]
@@ -102,6 +102,6 @@ def _sheet(row: Row[Any], person: Person, load: Load) -> Answer:
         vector = detail["vectors"].get(lead_id, [])
         features = dict(zip(detail.get("columns", []), vector, strict=False))
         lines.append(item | {"reasons": reasons, "features": features, "facts": detail.get("facts", {}).get(lead_id)})
-    unplaced = [one for one in detail.get("unplaced", []) if one["lead_id"] in person.leads]
+    unplaced = [one for one in detail.get("unplaced", []) if one["lead_id"] in person.sought.leads]
     named = {name: row._mapping[name] for name in ("decision_id", "route", "rep_id", "model_version")}
     return named | {"at": iso(micros(row.at)), "items": lines, "unplaced": unplaced}

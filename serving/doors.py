@@ -15,7 +15,7 @@ from serving.actor import Actor
 from serving.decided import Decided, replayed
 from serving.ledger import Ledger, audit
 from serving.ledger.change import changing
-from serving.ledger.erase import erase
+from serving.ledger.erase import erase, seek
 from serving.ledger.events import join_parked
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.ingest import ingest
@@ -62,9 +62,11 @@ class Doors:
 
     def forget(self, contact_id: str, actor: Actor) -> Answer:
         """Forget a contact, and clear the database's files of it. Raises UnknownId (contact_unknown), LedgerError."""
+        with self.ledger.reading() as connection:
+            sought = seek(connection, contact_id)
         with changing(self.ledger) as change:
             finish_advice(change)
-            done = erase(change, self.config, contact_id, actor)
+            done = erase(change, self.config, contact_id, actor, sought)
             # Noted and not committed, it is only done when it is asked for again; the other way it would come back.
             note(self.home, done.contact_hash)
         self._follow()

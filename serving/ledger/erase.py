@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, literal, select, update
 
 from features.config import Config
 from features.errors import Conflict, UnknownId
@@ -21,6 +21,7 @@ from serving.ledger.details import pack, unpack, without
 from serving.ledger.events import own_id, record
 from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
+from serving.ledger.mentions import Mentions
 from serving.ledger.person import PLACES, WIPED, Person, Place, sheets
 from serving.ledger.questions import settle_all
 from serving.ledger.replies import forgotten
@@ -61,7 +62,15 @@ def hash_of(contact_id: str) -> str:
     return hashlib.sha256(contact_id.encode()).hexdigest()
 
 
-def erase(change: Change, config: Config, contact_id: str, actor: Actor) -> Erased:
+def seek(connection: Connection, contact_id: str) -> Mentions | None:
+    """Where texts name a contact that is to be forgotten: ask before `changing`, that others need not wait for it."""
+    row = _known(connection, contact_id)
+    return Person.of(connection, row, hash_of(contact_id)).mentions if row is not None else None
+
+
+def erase(
+    change: Change, config: Config, contact_id: str, actor: Actor, sought: Mentions | None = None
+) -> Erased:  # fmt: skip
     """Forget a contact, in the transaction of `change`; asked again, nothing is left to do.
 
     Gone: the contact's row, activities, touches, places in meetings and opportunities, preferences about it, its
@@ -70,21 +79,21 @@ def erase(change: Change, config: Config, contact_id: str, actor: Actor) -> Eras
     withdrawn, and they stay, stripped, as leads of a nameless contact that is never offered again: reps' records,
     decisions and the audit's chain hold on to their ids.
     `scrub` then clears the database's files.
+    sought   what `seek` found; None: everything is looked into while others wait
     Raises UnknownId (contact_unknown)
     """
-    contacts = CRM["contacts"]
     hashed = hash_of(contact_id)
-    row = change.connection.execute(select(contacts).where(contacts.c.contact_id == contact_id)).mappings().first()
+    row = _known(change.connection, contact_id)
     known = change.connection.execute(select(ERASURES).where(ERASURES.c.contact_hash == hashed)).first()
     if row is None:
         if known is None:
             raise UnknownId("contact", contact_id)
         return Erased(hashed, {}, before=True)
     nameless = f"{NAMELESS}{secrets.token_hex(12)}"
-    person = Person.of(change.connection, dict(row), hashed)
+    person = Person.of(change.connection, row, hashed, sought)
     _withdraw(change, config, person, actor)
     wipe = _Wipe(change, person)
-    wipe.facts(nameless, dict(row))
+    wipe.facts(nameless, row)
     wipe.leads(nameless)
     settle_all(change, person.leads)
     wipe.record(actor)
@@ -123,6 +132,12 @@ def refuse_erased(change: Change, contact_ids: Collection[str], field: Callable[
         )
 
 
+def _known(connection: Connection, contact_id: str) -> Mapping[str, Any] | None:
+    contacts = CRM["contacts"]
+    found = connection.execute(select(contacts).where(contacts.c.contact_id == contact_id)).mappings().first()
+    return dict(found) if found is not None else None
+
+
 def _withdraw(change: Change, config: Config, person: Person, actor: Actor) -> None:
     """Take back what waits for an answer."""
     waiting = select(OFFERS.c.offer_id, OFFERS.c.offered_at).where(
@@ -157,7 +172,7 @@ class _Wipe:
         emptied = update(place.table).where(place.of(self.person), *those).values(**values)
         self._done(place.table, self.connection.execute(emptied).rowcount)
 
-    def facts(self, nameless: str, row: dict[str, Any]) -> None:
+    def facts(self, nameless: str, row: Mapping[str, Any]) -> None:
         """The contact and what it did; a nameless one takes its place."""
         self._delete(*GONE, "preferences")
         self._empty("meetings", contact_id=None)
@@ -195,8 +210,8 @@ class _Wipe:
 
     def _sheets(self) -> None:
         """What call sheets and plans say of its leads."""
-        for row in list(sheets(self.connection, self.person)):
-            body = pack(without(unpack(row.body), self.person.leads))
+        for row in sheets(self.connection, self.person):
+            body = pack(without(unpack(row.body), self.person.sought.leads))
             wanted = DECISION_DETAILS.c.decision_id == row.decision_id
             self.connection.execute(update(DECISION_DETAILS).where(wanted).values(body=body))
             self._done(DECISION_DETAILS, 1)
@@ -206,7 +221,7 @@ class _Wipe:
     def _replies(self) -> None:
         """What kept answers say of it; no role may change one, so what stays of it is put in its place."""
         for row in self.connection.execute(select(IDEMPOTENCY).where(PLACES["idempotency"].of(self.person))).all():
-            stays = forgotten(row.body, self.person)
+            stays = forgotten(row.body, self.person.sought)
             if stays == row.body:
                 continue
             mine = and_(IDEMPOTENCY.c.scope == row.scope, IDEMPOTENCY.c.key == row.key)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select, tuple_
 
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.details import names as named_in
+from serving.ledger.mentions import BATCH, Mentions, Sought, journalled
 from serving.ledger.tables import (
     API_KEYS,
     AUDIT,
@@ -28,11 +27,6 @@ from serving.ledger.tables import (
     UNPLACED,
 )
 
-#: How much earlier than a lead a decision may seem to be that knew it: clocks differ.
-CLOCKS: Final = timedelta(days=1)
-#: Kinds of the audit's rows whose payload repeats a person's own words.
-OWN_WORDS: Final = ("record", "settle")
-
 _CONTACTS, _LEADS, _CHANGES = CRM["contacts"], CRM["leads"], CRM["changes"]
 _WISHES, _MEETINGS, _DEALS = CRM["preferences"], CRM["meetings"], CRM["opportunities"]
 
@@ -43,22 +37,24 @@ class Person:
 
     contact_hash   what is kept of its id once it is forgotten
     leads, offers  its leads and their offers
-    events, deals  what was told of these, and the opportunities that came of them
-    born           when the first of its leads was created
+    deals          the opportunities that came of these
+    mentions       the rows whose texts are about it
+    journal        the journal's rows that name it, by seq and place
     """
 
     contact_id: str
     contact_hash: str
-    email: str | None
     leads: Sequence[str]
     offers: Sequence[str]
-    events: Sequence[str]
     deals: Sequence[str]
-    born: datetime | None
+    mentions: Mentions
+    journal: Sequence[tuple[int, int]]
 
     @classmethod
-    def of(cls, connection: Connection, row: Mapping[str, Any], contact_hash: str) -> Person:
-        """The one that a row of contacts is about."""
+    def of(
+        cls, connection: Connection, row: Mapping[str, Any], contact_hash: str, before: Mentions | None = None
+    ) -> Person:
+        """The one that a row of contacts is about; `before` as in `Mentions.of`."""
         mine = select(_LEADS.c.lead_id, _LEADS.c.created_at).where(_LEADS.c.contact_id == row["contact_id"])
         leads = {lead.lead_id: lead.created_at for lead in connection.execute(mine)}
         made = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
@@ -67,18 +63,16 @@ class Person:
         events = {event.event_id: json.loads(event.body) for event in connection.execute(said)}
         came = {*offers.values(), *(body.get("opportunity_id") for body in events.values())}
         deals = tuple(sorted(deal for deal in came if deal))
+        names = frozenset(name for name in (row["contact_id"], row["email"]) if name)
         born = min(leads.values(), default=None)
-        hangs = tuple(leads), tuple(offers), tuple(events), deals
-        return cls(row["contact_id"], contact_hash, row["email"], *hangs, born)
+        sought = Sought(names, frozenset(leads), frozenset(offers), frozenset(events), born)
+        mentions, journal = Mentions.of(connection, sought, before), journalled(connection, sought)
+        return cls(row["contact_id"], contact_hash, tuple(leads), tuple(offers), deals, mentions, journal)
 
     @property
-    def names(self) -> list[str]:
-        """By what a text names it."""
-        return [name for name in (self.contact_id, self.email) if name]
-
-    def named(self, text: str) -> bool:
-        """Whether a JSON text names it, as `says` finds them."""
-        return any(one in text for one in _spelt(self.names))
+    def sought(self) -> Sought:
+        """By what texts name it."""
+        return self.mentions.sought
 
     @property
     def decided(self) -> Select[Any]:
@@ -99,15 +93,6 @@ class Place:
     of: Callable[[Person], ColumnElement[bool]]
     told: Sequence[str] | None = None
     wiped: bool = True
-
-
-def says(column: Any, names: Sequence[str]) -> ColumnElement[bool]:
-    """Whether a JSON text holds one of the names as a value, however it spells letters beyond ASCII."""
-    return or_(false(), *(column.contains(text, autoescape=True) for text in _spelt(names)))
-
-
-def _spelt(names: Sequence[str]) -> list[str]:
-    return sorted({json.dumps(name, ensure_ascii=plain) for name in names for plain in (True, False)})
 
 
 def _of_contact(table: Table) -> Callable[[Person], ColumnElement[bool]]:
@@ -133,23 +118,23 @@ def _history(person: Person) -> ColumnElement[bool]:
 
 
 def _payloads(person: Person) -> ColumnElement[bool]:
-    """What names it, or repeats what was written on its offers and on the questions about them."""
-    wrote = select(AUDIT.c.number).where(AUDIT.c.action.in_(OWN_WORDS))
-    body = AUDIT_PAYLOADS.c.body
-    return or_(says(body, person.names), and_(AUDIT_PAYLOADS.c.number.in_(wrote), says(body, person.offers)))
+    return AUDIT_PAYLOADS.c.number.in_(person.mentions.payloads)
 
 
 def _kept(person: Person) -> ColumnElement[bool]:
-    """Kept answers that may be about it, its leads, or what was told of their offers: a rep's id may be a lead's, too,
-    and SQLite takes small letters for capitals, so `replies` looks closely."""
-    return says(IDEMPOTENCY.c.body, [*person.names, *person.leads, *person.events])
+    return tuple_(IDEMPOTENCY.c.scope, IDEMPOTENCY.c.key).in_(person.mentions.kept)
+
+
+def _journalled(person: Person) -> ColumnElement[bool]:
+    return tuple_(JOURNAL.c.seq, JOURNAL.c.place).in_(person.journal)
 
 
 def _audited(person: Person) -> ColumnElement[bool]:
     """What was done to its leads, to decisions on them, and wherever a payload tells of it."""
-    subject = AUDIT.c.subject
-    payloads = select(AUDIT_PAYLOADS.c.number).where(_payloads(person))
-    return or_(subject.in_(person.leads), subject.in_(person.decided), AUDIT.c.number.in_(payloads))
+    settled = and_(AUDIT.c.action == "settle", AUDIT.c.subject.in_(person.leads))  # others' subjects are no leads
+    return or_(
+        settled, AUDIT.c.subject.in_(person.decided), AUDIT.c.number.in_(person.mentions.payloads)
+    )  # fmt: skip
 
 
 #: By name, every place. What is not a table of its own, call sheets and plans, `sheets` finds.
@@ -178,9 +163,7 @@ PLACES: Final[Mapping[str, Place]] = {
     "decision_details": Place(DECISION_DETAILS, _of_decided(DECISION_DETAILS)),
     "shadows": Place(SHADOWS, _of_decided(SHADOWS)),
     "idempotency": Place(IDEMPOTENCY, _kept),
-    "journal": Place(
-        JOURNAL, lambda person: and_(JOURNAL.c.row_id.is_not(None), says(JOURNAL.c.row_id, person.names))
-    ),
+    "journal": Place(JOURNAL, _journalled),
     "audit": Place(AUDIT, _audited, ("number", "at", "actor", "action", "subject"), wiped=False),
     "audit_payloads": Place(AUDIT_PAYLOADS, _payloads, ("number", "body")),
     "erasures": Place(ERASURES, lambda person: ERASURES.c.contact_hash == person.contact_hash, wiped=False),
@@ -197,17 +180,12 @@ WIPED: Final = tuple(dict.fromkeys(place.table.name for place in PLACES.values()
 
 
 def sheets(connection: Connection, person: Person) -> Iterator[Row[Any]]:
-    """Call sheets and plans that may say something of its leads, with `body`, their particulars.
-
-    Cost: each of them since the leads were there is looked into
-    """
-    if person.born is None:
-        return
+    """Call sheets and plans that say something of its leads, with `body`, their particulars."""
+    those = person.mentions.sheets
     made = (
         select(DECISIONS, DECISION_DETAILS.c.body)
         .join(DECISION_DETAILS, DECISION_DETAILS.c.decision_id == DECISIONS.c.decision_id)
-        .where(DECISIONS.c.lead_id.is_(None), DECISIONS.c.at >= person.born - CLOCKS)
         .order_by(DECISIONS.c.at, DECISIONS.c.decision_id)
-        .execution_options(yield_per=500)
     )
-    yield from (row for row in connection.execute(made) if named_in(row.body, person.leads))
+    for start in range(0, len(those), BATCH):
+        yield from connection.execute(made.where(DECISIONS.c.decision_id.in_(those[start : start + BATCH]))).all()
