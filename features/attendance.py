@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from features.asof import DAY, NAT, Log, Pairs, later
-from features.clock import Hours, covered, worked
+from features.asof import NAT, Log, Pairs, later
+from features.clock import Hours, covered, instant, worked
 from features.entities import facts, instants
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 _ALWAYS: Final = NAT + 1
 #: Weeks of an absence: one until further notice fills no others. He is away then, room or not.
 _WEEKS: Final = 53
-#: Weeks of which nobody asks: no offer is so old, and no plan is so far ahead. What never ends does in 2099 or 9999 in
-#: a CRM, and what always was began in 1900; the calendars of all the years between would be made for it.
-_BEHIND: Final = 30 * 366 * DAY
-_AHEAD: Final = 3 * 366 * DAY
+#: Of weeks before and after nobody asks. What never ends does in 2099 or 9999 in a CRM, and what always was began in
+#: 1900; the calendars of all the years between would be made for it.
+_FROM: Final = instant(datetime(1990, 1, 1, tzinfo=UTC))
+_UNTIL: Final = instant(datetime(2090, 1, 1, tzinfo=UTC))
 #: More than rounding adds to a number of places, less than any part of one.
 _DUST: Final = 1e-9
 
@@ -98,12 +99,11 @@ def _missed(book: Book) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     rows = facts(book.tables, "time_off")
     rep = book.rep_index.find(rows["rep_id"])
     begins, ends, known = (instants(rows, column) for column in ("starts_at", "ends_at", "known_at"))
-    since, until = book.now - _BEHIND, book.now + _AHEAD
-    begins, ends = np.maximum(begins, since), np.minimum(ends, until)
-    real = (rep >= 0) & (begins < ends)
+    begins = np.maximum(begins, _FROM)
+    real = (rep >= 0) & (begins < np.minimum(ends, _UNTIL))
     rep, begins, ends, known = rep[real], begins[real], ends[real], later(known[real], np.full(real.sum(), _ALWAYS))
     hired, left = book.reps.hired, book.reps.active_until
-    came, gone = (np.flatnonzero((since < at) & (at < until)) for at in (hired, left))
+    came, gone = (np.flatnonzero((at > _FROM) & (at < _UNTIL)) for at in (hired, left))
     parts = [
         *_by_week(book, rep, begins, ends, known),
         (came, book.week_start(came, hired[came]), hired[came], np.full(len(came), _ALWAYS)),
@@ -118,7 +118,8 @@ def _by_week(
     book: Book, rep: np.ndarray, begins: np.ndarray, ends: np.ndarray, known: np.ndarray
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """The parts of absences in each week: of the first year of each, and in the week in which it ends."""
-    yield rep, np.maximum(begins, book.week_start(rep, ends - 1)), ends, known
+    back = ends < _UNTIL
+    yield rep[back], np.maximum(begins[back], book.week_start(rep[back], ends[back] - 1)), ends[back], known[back]
     for _ in range(_WEEKS):
         end = book.week_end(rep, begins)
         yield rep, begins, np.minimum(end, ends), known

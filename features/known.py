@@ -55,9 +55,9 @@ class Known(Cast):
 
     def holidays_of(self, regions: int, country: int) -> str | None:
         """Whose public holidays a rep keeps, by the codes of his regions in `lists` and of his country; -1: none."""
-        listed = split(self.lists.values[regions]) if regions >= 0 else ()
-        home = self.countries.values[country] if country >= 0 else None
-        return place_of(listed, home, self.config.hours.holidays)
+        lists, countries = self.lists.values, self.countries.values
+        home = countries[country] if country >= 0 else None
+        return place_of(split(lists[regions]) if regions >= 0 else (), home, self.config.hours.holidays)
 
     @cached_property
     def people(self) -> People:
