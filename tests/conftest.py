@@ -20,7 +20,7 @@ settings.load_profile("callsheet")
 
 #: Files that take longest, the longest first: one of them begun last would keep one process busy and the others idle.
 LONG = (
-    "tests/test_readme.py", "tests/test_circle.py", "tests/training/gate/test_power.py",
+    "tests/test_readme.py", "tests/test_circle.py",
     "tests/training/gate/test_bad_models.py", "tests/serving/test_sla_cli.py", "tests/serving/test_promote.py",
     "tests/training/test_train.py", "tests/serving/live/test_workers.py", "tests/faults/test_generated_requests.py",
 )  # fmt: skip

@@ -32,6 +32,8 @@ from tests.faults.writer import deciding, offer
 from tests.serving.conftest import Crm, make_home, running
 from tests.serving.ledger.small import furnish
 
+pytestmark = pytest.mark.faults
+
 MEGABYTE = 1 << 20
 
 
@@ -112,7 +114,6 @@ def server(folder: Path) -> Iterator[Any]:
         made.cleanup()
 
 
-@pytest.mark.faults
 def test_a_full_disk_of_tables_under_postgresql_loses_nothing_and_takes_writes_again_when_there_is_room() -> None:
     """The disk of the tables alone: the server lives, and refuses what it has no room for."""
     home = Path(tempfile.mkdtemp(prefix="callsheet-pg-"))
@@ -154,7 +155,6 @@ def back(ledger: Ledger, running_one: Any) -> None:
     raise AssertionError(running_one.log.read_text()[-2000:])
 
 
-@pytest.mark.faults
 def test_a_full_disk_of_its_log_stops_postgresql_and_loses_nothing() -> None:
     """PostgreSQL ends when it cannot log ahead what it writes; whoever runs it makes room and starts it again."""
     home = Path(tempfile.mkdtemp(prefix="callsheet-pg-"))
@@ -179,7 +179,6 @@ def test_a_full_disk_of_its_log_stops_postgresql_and_loses_nothing() -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.mark.faults
 def test_a_full_disk_of_the_models_leaves_what_serves_and_takes_the_model_once_there_is_room(
     crm: Crm, tmp_path: Path
 ) -> None:
@@ -204,7 +203,6 @@ def test_a_full_disk_of_the_models_leaves_what_serves_and_takes_the_model_once_t
         ledger.close()
 
 
-@pytest.mark.faults
 def test_a_full_disk_of_the_log_alone_stops_nothing(crm: Crm, tmp_path: Path) -> None:
     """Every line of the log is lost from the first on; the service starts, answers, commits and ends as always."""
     home = make_home(crm, tmp_path / "home")

@@ -37,6 +37,8 @@ from tests.serving.live.standing import fill, release
 from tests.serving.live.test_follow import answers, placed, until
 from tests.serving.live.test_workers import every_worker
 
+pytestmark = pytest.mark.faults
+
 #: New leads, each of an account of its own.
 LEADS = 90
 
@@ -158,7 +160,6 @@ def test_without_a_service_the_command_that_holds_the_sla_does_it(trial: Trial) 
     assert (now.revision, now.kind) == (4, "rollback")
 
 
-@pytest.mark.faults
 def test_a_running_service_rolls_it_back_on_every_worker(
     url: str, ledger: Ledger, crm: Crm, config_path: Path, tmp_path: Path
 ) -> None:

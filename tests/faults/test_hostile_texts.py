@@ -26,6 +26,8 @@ from serving.wire.record import KINDS
 from tests.faults.conftest import Served
 from tests.serving.conftest import Crm
 
+pytestmark = pytest.mark.faults
+
 # As the owner, to whom the database forbids nothing that a text may say.
 pytestmark = pytest.mark.owner
 
@@ -179,7 +181,7 @@ def sings(ledger: Ledger) -> bool:
         return list(connection.exec_driver_sql("SELECT word FROM canary")) == [("sings",)]
 
 
-@pytest.mark.parametrize("text", [*SQL[:1], *(pytest.param(text, marks=pytest.mark.faults) for text in SQL[1:])])
+@pytest.mark.parametrize("text", SQL)
 def test_sql_in_any_field_is_a_text(sender: Sender, text: str) -> None:
     sender.everywhere(text)
     assert sings(sender.ledger)
@@ -187,7 +189,6 @@ def test_sql_in_any_field_is_a_text(sender: Sender, text: str) -> None:
     assert not any(line.startswith(FORGED) for line in (sender.home / "serve.log").read_text().splitlines())
 
 
-@pytest.mark.faults
 @settings(max_examples=30, database=None, suppress_health_check=list(HealthCheck))
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=60))
 def test_any_text_in_any_field_is_a_text(sender: Sender, text: str) -> None:

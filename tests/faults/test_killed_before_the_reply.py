@@ -22,6 +22,8 @@ from tests.serving.conftest import Crm, Service, running
 from tests.serving.databases import BOTH
 from tests.serving.live.standing import fill, release
 
+pytestmark = pytest.mark.faults
+
 HEADERS = {"content-type": "application/json", "idempotency-key": "the-only-one"}
 
 

@@ -223,6 +223,7 @@ def golden(crm: Crm, url: str, models: dict[str, Product]) -> tuple[dict[str, An
     return {"pairs": pairs}, scores
 
 
+@pytest.mark.faults
 def test_models_are_swapped_under_load_without_a_failed_request(
     service: Service, beside: str, crm: Crm, models: dict[str, Product]
 ) -> None:
@@ -249,6 +250,7 @@ def test_models_are_swapped_under_load_without_a_failed_request(
         assert said == scores[str(version)]
 
 
+@pytest.mark.faults
 def test_a_damaged_model_is_refused_by_every_worker(
     service: Service, beside: str, home: Path, crm: Crm, models: dict[str, Product]
 ) -> None:

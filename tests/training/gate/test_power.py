@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.gate_power import FIRST, NEW, SAME, Scenario, simulate
 
+pytestmark = pytest.mark.faults
+
 SIMS = 40
 CHAMPION = "against champion"
 

@@ -27,6 +27,7 @@ def _values(name: str) -> tuple[list[Value], float]:
     return [evaluate(*bandit.draw(seed)[:2], seed=seed, replicates=300) for seed in logs], bandit.truth
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("name", BANDITS)
 def test_intervals_hold_the_truth_as_often_as_they_say(name: str) -> None:
     """Of 30 (20) intervals at 95 %, fewer than 25 (16) hold it once in 300 tries; the benchmark has harder logs."""
