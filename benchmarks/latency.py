@@ -56,7 +56,7 @@ def main() -> None:
             return asks(service, leads[number % len(leads)], kept=kept)
 
         for run in range(RUNS):
-            replies = asyncio.run(arriving(service.port, asked, told.rate, told.seconds, kept=kept))
+            replies = asyncio.run(arriving(service.port, asked, told.rate, told.seconds))
             good = [reply for reply in replies if reply.status == 200]
             p50, p99 = at_percent(good, 50), at_percent(good, 99)
             held &= len(good) == len(replies) and p50 <= P50 and p99 <= P99

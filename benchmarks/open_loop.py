@@ -38,7 +38,11 @@ class Reply:
 
 
 def request(path: str, body: Any = None, *, kept: bool = False, **headers: str) -> bytes:
-    """A request as it goes over the wire: POST where there is a body. headers: with _ in place of -."""
+    """A request as it goes over the wire: POST where there is a body.
+
+    kept     on a connection that stays, and is asked on again, as a routing system's client does; else on one of its own
+    headers  with _ in place of -
+    """
     content = b"" if body is None else json.dumps(body).encode()
     said = {
         "host": "localhost",
@@ -51,14 +55,9 @@ def request(path: str, body: Any = None, *, kept: bool = False, **headers: str) 
     return f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\n{lines}\r\n".encode() + content
 
 
-async def arriving(
-    port: int, asked: Callable[[int], bytes], rate: float, seconds: float, *, kept: bool = False
-) -> list[Reply]:
-    """Send `rate` requests a second for some seconds, and wait for all that becomes of them.
-
-    kept  on connections that are free again, as a routing system's client does; else each on its own
-    """
-    free: list[Connection] | None = [] if kept else None
+async def arriving(port: int, asked: Callable[[int], bytes], rate: float, seconds: float) -> list[Reply]:
+    """Send `rate` requests a second for some seconds, and wait for all that becomes of them."""
+    free: list[Connection] = []
     began = time.perf_counter()
     pending = []
     for number in range(max(int(rate * seconds), 1)):
@@ -69,12 +68,12 @@ async def arriving(
         if number % 50 == 0:
             await asyncio.sleep(0)  # a client that is behind still reads its answers
     replies = list(await asyncio.gather(*pending))
-    for _, writer in free or ():
+    for _, writer in free:
         writer.close()
     return replies
 
 
-async def _one(port: int, number: int, sent: bytes, due: float, free: list[Connection] | None) -> Reply:
+async def _one(port: int, number: int, sent: bytes, due: float, free: list[Connection]) -> Reply:
     writer, whole = None, False
     first, headers, body = "", dict[str, str](), b""
     try:
@@ -90,7 +89,7 @@ async def _one(port: int, number: int, sent: bytes, due: float, free: list[Conne
     except (OSError, TimeoutError, EOFError):
         whole = False
     took = time.perf_counter() - due
-    if writer is not None and whole and free is not None and headers.get("connection") != "close":
+    if writer is not None and whole and headers.get("connection") != "close":
         free.append((reader, writer))
     elif writer is not None:
         writer.close()

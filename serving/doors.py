@@ -19,7 +19,6 @@ from serving.ledger.erase import erase, seek
 from serving.ledger.events import join_parked
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.ingest import ingest
-from serving.ledger.late import finish_advice
 from serving.ledger.noted import note
 from serving.ledger.scrub import scrub
 from serving.recommend import Answer
@@ -65,7 +64,6 @@ class Doors:
         with self.ledger.reading() as connection:
             sought = seek(connection, contact_id)
         with changing(self.ledger) as change:
-            finish_advice(change)
             done = erase(change, self.config, contact_id, actor, sought)
             # Noted and not committed, it is only done when it is asked for again; the other way it would come back.
             note(self.home, done.contact_hash)

@@ -24,7 +24,6 @@ from serving.ledger.copying import Tick, copy_rows, count_rows
 from serving.ledger.database import Ledger, LedgerError, LedgerNewer
 from serving.ledger.erase import erase_again
 from serving.ledger.keys import listed, merge
-from serving.ledger.late import finish_advice
 from serving.ledger.noted import noted
 from serving.ledger.scrub import TRACES, scrub
 from serving.ledger.tables import ERASURES, LEDGER_CLOCK
@@ -128,7 +127,6 @@ def restore(
             change.audited = last.number, last.hash
             _keep_erasures(change, known)
             merge(change, keys)
-            finish_advice(change)
             forgotten = erase_again(change, config, CLI)
             told = {"rows": rows, "forgotten": forgotten, "replaced": asdict(ended)}
             audit.record(change, CLI.name, "restore", f"change {change.seq}", told)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -30,6 +32,8 @@ Done = TypeVar("Done")
 WAL_SAFE = (3, 51, 3)
 #: How long a writer waits for another.
 BUSY_SECONDS = 10
+#: How long it pauses, in seconds, where SQLite itself does not wait.
+BUSY_PAUSE = 0.01
 #: Names the advisory lock under which PostgreSQL migrates; any constant will do.
 MIGRATION_LOCK = 0x63616C6C
 #: How PostgreSQL says that it chose a transaction to fail: one of a deadlock, or one that saw what has changed since.
@@ -150,13 +154,9 @@ class Ledger:
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _: object) -> None:
             connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
-            for pragma in (
-                f"busy_timeout={BUSY_SECONDS * 1000}",
-                f"journal_mode={self.journal}",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                "mmap_size=0",
-            ):
+            connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            _waiting(connection, f"PRAGMA journal_mode={self.journal}")
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -305,6 +305,21 @@ class Ledger:
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+
+
+def _waiting(connection: Any, sql: str) -> None:
+    """Do on SQLite what busy_timeout is not asked about: to change the journal, at the first start of several at once."""
+    until = time.monotonic() + min(BUSY_SECONDS, deadline.left())
+    while True:
+        try:
+            connection.execute(sql)
+        except connection.OperationalError as error:
+            # The low byte, for what is locked and how stands in the next.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(BUSY_PAUSE)
+        else:
+            return
 
 
 def _ms(seconds: float) -> int:

@@ -21,8 +21,9 @@ from serving.ledger.details import pack, unpack, without
 from serving.ledger.events import own_id, record
 from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
+from serving.ledger.late import finish_advice
 from serving.ledger.mentions import Mentions
-from serving.ledger.person import PLACES, WIPED, Person, Place, sheets
+from serving.ledger.person import NAMELESS, PLACES, WIPED, Person, Place, sheets
 from serving.ledger.questions import settle_all
 from serving.ledger.replies import forgotten
 from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, ERASURES, EVENTS, IDEMPOTENCY, UNPLACED
@@ -30,8 +31,6 @@ from serving.ledger.types import Instant
 from serving.ledger.vouched import WRITTEN
 from serving.ledger.vouched import hash_of as hash_of_row
 
-#: What the name begins with that a forgotten contact's remains go by; the rest is drawn, and kept nowhere else.
-NAMELESS: Final = "erased-"
 #: What the form and the marketing system said of the person.
 OF_THE_LEAD: Final = ("behavior_score", "grade", "fields_filled", "budget", "authority", "need", "timeline")
 #: By kind of event, what is in a rep's own words; a rejection's reason is one of a list.
@@ -89,6 +88,7 @@ def erase(
         if known is None:
             raise UnknownId("contact", contact_id)
         return Erased(hashed, {}, before=True)
+    finish_advice(change)
     nameless = f"{NAMELESS}{secrets.token_hex(12)}"
     person = Person.of(change.connection, row, hashed, sought)
     _withdraw(change, config, person, actor)

@@ -10,7 +10,7 @@ from serving.ledger.change import Change
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import Decision
 from serving.ledger.details import Detail
-from serving.ledger.erase import NAMELESS
+from serving.ledger.person import NAMELESS
 from serving.ledger.prepared import Prepared
 from serving.ledger.tables import DECISION_DETAILS, JOURNAL, LEDGER_CLOCK
 

@@ -20,7 +20,6 @@ from serving.ledger.database import Ledger
 from serving.ledger.erase import erase_again
 from serving.ledger.events import join_parked
 from serving.ledger.holds import fill_holds, made_here
-from serving.ledger.late import finish_advice
 from serving.ledger.questions import settle
 from serving.ledger.rows import Cells, Key, as_rows, cells_of, history, key_of, stored, tell_columns
 from serving.ledger.scrub import TRACES, scrub
@@ -108,7 +107,6 @@ def load(
         if config is not None:
             join_parked(change, config)
         audit.record(change, CLI.name, "load", f"change {change.seq}", told)
-        finish_advice(change)
         forgotten = erase_again(change, config, CLI) if config is not None else 0
     if forgotten and not scrub(ledger):
         log.warning(TRACES)

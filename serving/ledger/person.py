@@ -27,6 +27,9 @@ from serving.ledger.tables import (
     UNPLACED,
 )
 
+#: What the name begins with that a forgotten contact's remains go by; the rest is drawn, and kept nowhere else.
+NAMELESS: Final = "erased-"
+
 _CONTACTS, _LEADS, _CHANGES = CRM["contacts"], CRM["leads"], CRM["changes"]
 _WISHES, _MEETINGS, _DEALS = CRM["preferences"], CRM["meetings"], CRM["opportunities"]
 

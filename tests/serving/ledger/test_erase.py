@@ -20,9 +20,10 @@ from serving.ledger.backup import backup, restore
 from serving.ledger.change import changed_since, seq_of
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import read as read_decision
-from serving.ledger.erase import NAMELESS, ContactErased, hash_of
+from serving.ledger.erase import ContactErased, hash_of
 from serving.ledger.load import load
 from serving.ledger.noted import FILE, note, noted
+from serving.ledger.person import NAMELESS
 from serving.ledger.questions import open_questions
 from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS, IDEMPOTENCY
 from tests.features.crm_files import read

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 from sqlalchemy import inspect, select
@@ -126,6 +126,17 @@ def test_first_starts_at_once_migrate_once(nothing: str, tmp_path: Path) -> None
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(first, range(4)))
     ledger = Ledger.open(nothing, tmp_path)
+    assert Releases(ledger).current() is None
+    ledger.close()
+
+
+def test_a_first_start_waits_for_who_writes_to_the_new_file(tmp_path: Path) -> None:
+    with sqlite_module().connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = Timer(0.3, other.rollback)  # meanwhile SQLite refuses another journal without waiting
+        release.start()
+        ledger = Ledger.open(None, tmp_path)
+        release.join()
     assert Releases(ledger).current() is None
     ledger.close()
 
