@@ -40,7 +40,7 @@ class Reply:
 def request(path: str, body: Any = None, *, kept: bool = False, **headers: str) -> bytes:
     """A request as it goes over the wire: POST where there is a body.
 
-    kept     on a connection that stays, and is asked on again, as a routing system's client does; else on one of its own
+    kept     on a connection that is asked on again, as a routing system's client does; else on one of its own
     headers  with _ in place of -
     """
     content = b"" if body is None else json.dumps(body).encode()

@@ -308,7 +308,7 @@ class Ledger:
 
 
 def _waiting(connection: Any, sql: str) -> None:
-    """Do on SQLite what busy_timeout is not asked about: to change the journal, at the first start of several at once."""
+    """Do on SQLite what busy_timeout is not asked about: to change the journal, when several start at once."""
     until = time.monotonic() + min(BUSY_SECONDS, deadline.left())
     while True:
         try:
