@@ -14,11 +14,9 @@ from features.errors import UnknownId
 from serving.explain import Answer, Load, explained, replayed
 from serving.instants import iso, micros
 from serving.ledger import Ledger, replies
-from serving.ledger.crm import CRM
 from serving.ledger.decisions import Told, read
 from serving.ledger.details import unpack
-from serving.ledger.erase import hash_of
-from serving.ledger.person import PLACES, Person, sheets
+from serving.ledger.person import PLACES, Person, hash_of, is_known, sheets
 from serving.ledger.tables import ERASURES, IDEMPOTENCY
 from serving.ledger.taken import note_taken
 from serving.ledger.vouched import WRITTEN
@@ -33,22 +31,20 @@ def access(ledger: Ledger, contact_id: str, load: Load) -> Answer:
     """All that the ledger holds about a contact, as of one instant; the audit says that it was taken, by its hash.
 
     rows       by place (`ledger.person.PLACES`) the rows that are about it
-    decisions  on its leads, explained: reasons, scores and features of whom was shown, and the facts of the reasons
+    decisions  on its leads, those too that were sent along and never stored, explained: reasons, scores and features of
+               whom was shown, and the facts of the reasons
     sheets     lines of call sheets and plans that are about its leads, likewise
     erased_at  when it was forgotten; then nothing but the hash of its id is left
     load       brings the models of then, for reasons that nobody asked for
     Raises     UnknownId (contact_unknown); NotNoted where the audit cannot be written: then nothing is told
     """
     load = functools.cache(load)
-    hashed, contacts = hash_of(contact_id), CRM["contacts"]
     with ledger.reading() as connection:
         at = datetime.now(UTC)
-        row = connection.execute(select(contacts).where(contacts.c.contact_id == contact_id)).mappings().first()
-        gone = connection.execute(select(ERASURES.c.at).where(ERASURES.c.contact_hash == hashed)).scalar()
-        if row is None and gone is None:
+        gone = connection.execute(select(ERASURES.c.at).where(ERASURES.c.contact_hash == hash_of(contact_id))).scalar()
+        if gone is None and not is_known(connection, contact_id):
             raise UnknownId("contact", contact_id)
-        known = dict(row) if row is not None else {"contact_id": contact_id, "email": None}
-        person = Person.of(connection, known, hashed)
+        person = Person.of(connection, contact_id)
         found = {name: _rows(connection, name, person) for name in PLACES if name != _EXPLAINED}
         rows = {name: those for name, those in found.items() if those}
         decided = [read(connection, one) for one in connection.execute(person.decided).scalars().all()]
@@ -56,12 +52,12 @@ def access(ledger: Ledger, contact_id: str, load: Load) -> Answer:
     # Models take long to load, and on SQLite's rollback journal nobody commits while somebody reads.
     told: Answer = {
         "contact_id": contact_id, "at": iso(micros(at)),
-        "erased_at": iso(micros(gone)) if row is None and gone is not None else None, "rows": rows,
+        "erased_at": iso(micros(gone)) if person.row is None and gone is not None else None, "rows": rows,
         "decisions": [_decision(one, load) for one in decided],
         "sheets": [_sheet(one, person, load) for one in named],
     }  # fmt: skip
     counts = {name: len(those) for name, those in rows.items()} | {"sheets": len(told["sheets"])}
-    note_taken(ledger, "access", {"contact_hash": hashed, "rows": counts})
+    note_taken(ledger, "access", {"contact_hash": person.contact_hash, "rows": counts})
     return told
 
 

@@ -204,7 +204,7 @@ class Decider:
         asked = rank(self.now())
         decided = self._mixed(asked, {}, None)
         answer = asked.answer(decided, k, reasons=reasons)
-        made = self._decision(route, decided, answer, actor, asked.recommender, new_id())
+        made = self._decision(route, decided, answer, actor, asked, new_id())
         said = answer | self.noted(made)
         metrics.decided(said, f"/{route}")
         return Decided(said)
@@ -262,7 +262,7 @@ class Decider:
             decision_id = new_id()
             decided = self._mixed(asked, lost, decision_id)
             answer = asked.answer(decided, k, reasons=reasons)
-            made = self._decision(route, decided, answer, actor, asked.recommender, decision_id)
+            made = self._decision(route, decided, answer, actor, asked, decision_id)
             most = 1 if asked.about[0] == "lead_id" else max(k - len(asked.held), 0)
             draft = Draft.of(decided.ranking, answer, made, decided.ranking.best_ids[:most])
             try:
@@ -323,12 +323,13 @@ class Decider:
         return "holdout" if held_out(recommender.account_of(lead_id), self.config.policy) else name
 
     def _decision(
-        self, route: str, decided: Mixed, answer: Answer, actor: Actor, recommender: Recommender, decision_id: str
+        self, route: str, decided: Mixed, answer: Answer, actor: Actor, asked: Asked, decision_id: str
     ) -> Decision:  # fmt: skip
         return decision(
-            decided.ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=recommender.seq or 0,
+            decided.ranking, answer, route=route, actor=actor.name, at=self.clock(), seq=asked.recommender.seq or 0,
             config=self.config.fingerprint, propensity=decided.propensity, decision_id=decision_id,
-            facts=recommender.facts(decided.ranking, len(answer["items"])),
+            facts=asked.recommender.facts(decided.ranking, len(answer["items"])),
+            contact_id=asked.rows.get("leads", {}).get("contact_id"),
         )  # fmt: skip
 
 

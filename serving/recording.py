@@ -15,7 +15,7 @@ from serving.decided import Decided, replayed
 from serving.ledger import Ledger
 from serving.ledger.audit import record as audit
 from serving.ledger.change import changing
-from serving.ledger.events import record
+from serving.ledger.events import record, wordless
 from serving.ledger.idempotency import Once, keep
 from serving.wire.record import Event, RecordAsk, told
 
@@ -36,10 +36,11 @@ def record_events(
     with changing(ledger, now or datetime.now(UTC)) as change:
         if before := replayed(change.connection, once):
             return before
-        outcomes = record(change, config, [told(event) for event in events], actor)
+        outcomes = record(change, config, wordless(change.connection, [told(event) for event in events]), actor)
         answer = {"results": [asdict(outcome) for outcome in outcomes]}
         offers = sorted({event.offer_id for event in events})
-        audit(change, actor.name, "record", " ".join(offers), said | answer)
+        kept = {"events": wordless(change.connection, said["events"])}
+        audit(change, actor.name, "record", " ".join(offers), said | kept | answer)
         if once is not None:
             keep(change, once, 200, json.dumps(answer, ensure_ascii=False))
         received = change.at

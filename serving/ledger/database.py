@@ -154,9 +154,11 @@ class Ledger:
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _: object) -> None:
             connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
-            connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            connection.execute("PRAGMA busy_timeout=0")
             _waiting(connection, f"PRAGMA journal_mode={self.journal}")
-            for pragma in ("synchronous=FULL", "foreign_keys=ON", "mmap_size=0"):
+            for pragma in (
+                "synchronous=FULL", "foreign_keys=ON", "mmap_size=0", f"busy_timeout={BUSY_SECONDS * 1000}"
+            ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -308,7 +310,7 @@ class Ledger:
 
 
 def _waiting(connection: Any, sql: str) -> None:
-    """Do on SQLite what busy_timeout is not asked about: to change the journal, when several start at once."""
+    """Change the journal, for which SQLite does not always ask its busy_timeout: several may start at once."""
     until = time.monotonic() + min(BUSY_SECONDS, deadline.left())
     while True:
         try:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from serving.instants import EPOCH
 from serving.ledger.change import Change
 from serving.ledger.crm import OFFERS
 from serving.ledger.details import numbers, pack, unpack, without
+from serving.ledger.person import hash_of as hash_of_contact
 from serving.ledger.prepared import Prepared
 from serving.ledger.shadows import shadow_of
 from serving.ledger.tables import DECISION_DETAILS, DECISIONS, EVENTS
@@ -35,10 +36,14 @@ _ROW, _DETAIL = Prepared(insert(DECISIONS)), Prepared(insert(DECISION_DETAILS))
 
 @dataclass(frozen=True)
 class Decision:
-    """One answered question, ready to be written: `row` of DECISIONS, `detail` of DECISION_DETAILS."""
+    """One answered question, ready to be written: `row` of DECISIONS, `detail` of DECISION_DETAILS.
+
+    contact_hash   of the contact of a lead that was sent along: nothing else says whose it is where it is not stored
+    """
 
     row: Mapping[str, Any]
     detail: Mapping[str, Any]
+    contact_hash: str | None = None
 
     @property
     def decision_id(self) -> str:
@@ -48,16 +53,17 @@ class Decision:
     def saying(self, answer: Mapping[str, Any]) -> Decision:
         """The same decision with the answer as it was given in the end: with its offers, and who was left without."""
         told = {name: answer[name] for name in ("items", "unplaced") if name in answer}
-        return Decision(self.row, {**self.detail, **told})
+        return replace(self, detail={**self.detail, **told})
 
     def without(self, leads: Collection[str]) -> Decision:
         """The same decision with nothing of these leads but their ids and scores."""
-        return Decision(self.row, without(self.detail, leads)) if leads else self
+        return replace(self, detail=without(self.detail, leads)) if leads else self
 
     def write(self, connection: Connection) -> None:
         """Write it by itself: it commits nothing."""
         _ROW.run(connection, dict(self.row))
-        _DETAIL.run(connection, {"decision_id": self.decision_id, "body": self.body})
+        row = {"decision_id": self.decision_id, "body": self.body, "contact_hash": self.contact_hash}
+        _DETAIL.run(connection, row)
 
     def commit(self, change: Change) -> None:
         """Write it in the change that makes its offers, for the audit to vouch for."""
@@ -89,7 +95,7 @@ def new_id() -> str:
 
 def decision(
     ranking: Ranking, answer: Mapping[str, Any], *, route: str, actor: str, at: datetime, seq: int, config: str,
-    propensity: np.ndarray, facts: Mapping[str, Facts], decision_id: str | None = None,
+    propensity: np.ndarray, facts: Mapping[str, Facts], decision_id: str | None = None, contact_id: str | None = None,
 ) -> Decision:  # fmt: skip
     """What is written of an answer.
 
@@ -98,6 +104,7 @@ def decision(
     facts       of whom each line names, from which the sentences of its reasons are made again
     propensity  (n,) of each ranked candidate, the best first: the chance with which the policy commits it; NaN: nobody
                 knows
+    contact_id  of a lead that was sent along
     """
     order, rows = ranking.order, ranking.rows
     best = ranking.best[:KEPT]
@@ -117,7 +124,7 @@ def decision(
         "columns": list(ranking.columns),
         "vectors": {line.one: line.vector for line in shown if line.vector is not None}, "facts": dict(facts),
     }  # fmt: skip
-    return Decision(row, detail)
+    return Decision(row, detail, hash_of_contact(contact_id) if contact_id is not None else None)
 
 
 def inputs_hash(now: int, ids: np.ndarray, matrix: Matrix | None) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, literal, select, union, update
 
 from features.config import Config
 from features.errors import Conflict, UnknownId
@@ -18,12 +16,25 @@ from serving.ledger import audit
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.details import pack, unpack, without
-from serving.ledger.events import own_id, record
+from serving.ledger.events import emptied, own_id, record
 from serving.ledger.holds import fill_holds
 from serving.ledger.idempotency import canonical
 from serving.ledger.late import finish_advice
-from serving.ledger.mentions import Mentions
-from serving.ledger.person import NAMELESS, PLACES, WIPED, Person, Place, sheets
+from serving.ledger.mentions import Mentions, Sought
+from serving.ledger.person import (
+    NAMELESS,
+    PLACES,
+    WIPED,
+    Person,
+    Place,
+    hanging_on,
+    hash_of,
+    is_known,
+    is_nameless,
+    nameless,
+    sheets,
+    stored,
+)
 from serving.ledger.questions import settle_all
 from serving.ledger.replies import forgotten
 from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, ERASURES, EVENTS, IDEMPOTENCY, UNPLACED
@@ -33,12 +44,16 @@ from serving.ledger.vouched import hash_of as hash_of_row
 
 #: What the form and the marketing system said of the person.
 OF_THE_LEAD: Final = ("behavior_score", "grade", "fields_filled", "budget", "authority", "need", "timeline")
-#: By kind of event, what is in a rep's own words; a rejection's reason is one of a list.
-FREE_TEXT: Final = {"rejected": ("text",)} | dict.fromkeys(
-    ("won", "lost", "no_decision", "withdrawn", "reassigned"), ("reason",)
-)
 #: Tables whose rows are what the contact did, or was party to, and nothing else.
 GONE: Final = ("activities", "touches", "meeting_contacts", "opportunity_contacts")
+
+
+_REPORTED: Final = and_(CRM["changes"].c.table_name == "contacts", CRM["changes"].c.column_name == "reports_to")
+#: Whom the tables name that may name one who is not there.
+_NAMED: Final = union(
+    select(CRM["contacts"].c.contact_id), select(CRM["contacts"].c.reports_to),
+    select(CRM["changes"].c.value).where(_REPORTED),
+)  # fmt: skip
 
 
 class ContactErased(Conflict):
@@ -56,15 +71,12 @@ class Erased:
     before: bool = False
 
 
-def hash_of(contact_id: str) -> str:
-    """What is kept of a contact's id, so that a restored backup or the next load forgets it again: SHA-256, hex."""
-    return hashlib.sha256(contact_id.encode()).hexdigest()
-
-
 def seek(connection: Connection, contact_id: str) -> Mentions | None:
     """Where texts name a contact that is to be forgotten: ask before `changing`, that others need not wait for it."""
-    row = _known(connection, contact_id)
-    return Person.of(connection, row, hash_of(contact_id)).mentions if row is not None else None
+    if not is_known(connection, contact_id):
+        return None
+    sought, _ = hanging_on(connection, contact_id)
+    return Mentions.of(connection, sought)
 
 
 def erase(
@@ -73,33 +85,32 @@ def erase(
     """Forget a contact, in the transaction of `change`; asked again, nothing is left to do.
 
     Gone: the contact's row, activities, touches, places in meetings and opportunities, preferences about it, its
-    history; what explains decisions on its leads; audit payloads that name it, kept answers that do or are about its
-    leads; what reps wrote on its offers and opportunities, in the audit too. Its leads are closed, their open offers
-    withdrawn, and they stay, stripped, as leads of a nameless contact that is never offered again: reps' records,
-    decisions and the audit's chain hold on to their ids.
+    history; what explains decisions on its leads, those too that were sent along and never stored; audit payloads that
+    name it, kept answers that do or are about its leads; what reps wrote on its offers and opportunities, in the audit
+    too. Its leads are closed, their open offers withdrawn, and they stay, stripped, as leads of a nameless contact that
+    is never offered again: reps' records, decisions and the audit's chain hold on to their ids.
     `scrub` then clears the database's files.
     sought   what `seek` found; None: everything is looked into while others wait
     Raises UnknownId (contact_unknown)
     """
+    finish_advice(change)
     hashed = hash_of(contact_id)
-    row = _known(change.connection, contact_id)
     known = change.connection.execute(select(ERASURES).where(ERASURES.c.contact_hash == hashed)).first()
-    if row is None:
+    if not is_known(change.connection, contact_id):
         if known is None:
             raise UnknownId("contact", contact_id)
         return Erased(hashed, {}, before=True)
-    finish_advice(change)
-    nameless = f"{NAMELESS}{secrets.token_hex(12)}"
-    person = Person.of(change.connection, row, hashed, sought)
+    person = Person.of(change.connection, contact_id, sought)
     _withdraw(change, config, person, actor)
-    wipe = _Wipe(change, person)
-    wipe.facts(nameless, row)
-    wipe.leads(nameless)
-    settle_all(change, person.leads)
+    name, wipe = nameless(), _Wipe(change, person)
+    if person.row is not None:
+        wipe.facts(name, person.row)
+        wipe.leads(name)
+        settle_all(change, person.leads)
     wipe.record(actor)
     if known is None:
         change.connection.execute(insert(ERASURES).values(contact_hash=hashed, at=change.at))
-    audit.record(change, actor.name, "erase", nameless, {"rows": wipe.rows})
+    audit.record(change, actor.name, "erase", name, {"rows": wipe.rows})
     fill_holds(change, person.leads)
     for table in WIPED:
         if table in CRM:
@@ -108,15 +119,33 @@ def erase(
 
 
 def erase_again(change: Change, config: Config, actor: Actor) -> int:
-    """Forget each contact that is there though it was erased: of a backup, or of a CRM that still has it."""
-    hashes = set(change.connection.execute(select(ERASURES.c.contact_hash)).scalars())
+    """Forget each contact that is there though it was erased: of a backup, or of a CRM that still has it.
+
+    Texts are looked into once for all of them, for a CRM may have them still at every load.
+    """
+    connection = change.connection
+    hashes = set(connection.execute(select(ERASURES.c.contact_hash)).scalars())
     if not hashes:
         return 0
-    ids = change.connection.execute(select(CRM["contacts"].c.contact_id)).scalars().all()
-    back = [contact_id for contact_id in ids if hash_of(contact_id) in hashes]
-    for contact_id in back:
-        erase(change, config, contact_id, actor)
+    erased = [one for one in connection.execute(_NAMED).scalars() if one is not None and hash_of(one) in hashes]
+    back = {one: hanging_on(connection, one)[0] for one in erased if stored(connection, one) is not None}
+    if back:
+        found = Mentions.of(connection, Sought.any_of(list(back.values())))
+        for contact_id, sought in back.items():
+            erase(change, config, contact_id, actor, found.narrowed(sought))
+    _unexplain(change, DECISION_DETAILS.c.contact_hash.in_(select(ERASURES.c.contact_hash)))
+    _forget_superiors(change, [one for one in erased if one not in back])
     return len(back)
+
+
+def _forget_superiors(change: Change, erased: Sequence[str]) -> None:
+    """Take out whom nothing names but a colleague, who is said to report to it, or to have done so."""
+    contacts, changes = CRM["contacts"], CRM["changes"]
+    reporting = update(contacts).where(contacts.c.reports_to.in_(erased)).values(reports_to=None)
+    reported = delete(changes).where(_REPORTED, changes.c.value.in_(erased))
+    for table, those in (("contacts", reporting), ("changes", reported)):
+        if change.connection.execute(those).rowcount:
+            change.touch(table, None)
 
 
 def refuse_erased(change: Change, contact_ids: Collection[str], field: Callable[[int], str]) -> None:
@@ -132,12 +161,6 @@ def refuse_erased(change: Change, contact_ids: Collection[str], field: Callable[
         )
 
 
-def _known(connection: Connection, contact_id: str) -> Mapping[str, Any] | None:
-    contacts = CRM["contacts"]
-    found = connection.execute(select(contacts).where(contacts.c.contact_id == contact_id)).mappings().first()
-    return dict(found) if found is not None else None
-
-
 def _withdraw(change: Change, config: Config, person: Person, actor: Actor) -> None:
     """Take back what waits for an answer."""
     waiting = select(OFFERS.c.offer_id, OFFERS.c.offered_at).where(
@@ -149,6 +172,14 @@ def _withdraw(change: Change, config: Config, person: Person, actor: Actor) -> N
         for row in change.connection.execute(waiting).all()
     ]  # fmt: skip
     record(change, config, events, Actor(actor.name, actor.scopes))
+
+
+def _unexplain(change: Change, those: ColumnElement[bool]) -> int:
+    """Take out what explains decisions; of how many."""
+    explained = select(DECISION_DETAILS.c.decision_id).where(those)
+    for decision_id in change.connection.execute(explained).scalars().all():
+        change.vouch(DECISION_DETAILS.name, decision_id, None)
+    return change.connection.execute(delete(DECISION_DETAILS).where(those)).rowcount
 
 
 class _Wipe:
@@ -180,9 +211,12 @@ class _Wipe:
         self._empty("reports", reports_to=None)
         self._delete("history", "contacts")
         contacts = CRM["contacts"]
-        unused = contacts.c.contact_id.startswith(NAMELESS, autoescape=True)
         leads = select(CRM["leads"].c.contact_id)
-        self.connection.execute(delete(contacts).where(unused, contacts.c.contact_id.not_in(leads)))
+        idle = contacts.c.contact_id.startswith(NAMELESS, autoescape=True), contacts.c.contact_id.not_in(leads)
+        unused = filter(
+            is_nameless, self.connection.execute(select(contacts.c.contact_id).where(*idle)).scalars().all()
+        )
+        self.connection.execute(delete(contacts).where(contacts.c.contact_id.in_(list(unused))))
         kept = {name: row[name] for name in ("account_id", "created_at", "known_at")}
         self.connection.execute(insert(contacts).values(contact_id=nameless, objects_to_profiling=True, **kept))
 
@@ -197,11 +231,8 @@ class _Wipe:
 
     def record(self, actor: Actor) -> None:
         """What the ledger's own record says of it."""
-        explained = select(DECISION_DETAILS.c.decision_id).where(PLACES["decision_details"].of(self.person))
-        for decision_id in self.connection.execute(explained).scalars().all():
-            self.change.vouch("decision_details", decision_id, None)
-        self._delete("decision_details")
         self._empty("shadows", **dict.fromkeys(("p_accept", "p_accept_serving", "scores")))
+        self._done(DECISION_DETAILS, _unexplain(self.change, PLACES["decision_details"].of(self.person)))
         self._sheets()
         self._replies()
         self._delete("journal")
@@ -246,7 +277,7 @@ class _Wipe:
         """What reps wrote in their own words on offers, and on the opportunities that came of them."""
         for row in self.connection.execute(select(EVENTS).where(PLACES["events"].of(self.person))).all():
             body = json.loads(row.body)
-            free = {name: None for name in FREE_TEXT.get(row.kind, ()) if body.get(name) is not None}
+            free = emptied({"kind": row.kind, **body})
             kept = canonical(body | free) if free else row.body
             if free:
                 self._empty("events", EVENTS.c.event_id == row.event_id, body=kept)

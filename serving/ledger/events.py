@@ -22,6 +22,7 @@ from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.deals import Deals
 from serving.ledger.idempotency import canonical
 from serving.ledger.offers import Desk
+from serving.ledger.person import is_nameless
 from serving.ledger.questions import ask
 from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
 from serving.ledger.types import write_instant
@@ -34,6 +35,10 @@ log = logging.getLogger(__name__)
 
 #: What a rep may say of an offer; the rest is done to it by others.
 OF_A_REP: Final = ("accepted", "rejected", "opportunity", "stage", "won", "lost", "no_decision")
+#: By kind of event, what is in a rep's own words; a rejection's reason is one of a list.
+FREE_TEXT: Final = {"rejected": ("text",)} | dict.fromkeys(
+    ("won", "lost", "no_decision", "withdrawn", "reassigned"), ("reason",)
+)
 _CORE: Final = ("event_id", "offer_id", "kind", "at")
 
 
@@ -85,6 +90,24 @@ def join_parked(change: Change, config: Config) -> int:
 def any_joinable(connection: Connection) -> bool:
     """Whether an event is parked whose offer is known."""
     return connection.execute(_JOINABLE.limit(1)).first() is not None
+
+
+def wordless(connection: Connection, events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Events as they may be kept: those of a forgotten contact's offers without a rep's own words.
+
+    What is emptied stays as null, so that the event as it was sent is known when it comes again.
+    """
+    wordy = [event["offer_id"] for event in events if emptied(event)]
+    leads = CRM["leads"]
+    whose = select(OFFERS.c.offer_id, leads.c.contact_id).join(leads, leads.c.lead_id == OFFERS.c.lead_id)
+    found = connection.execute(whose.where(OFFERS.c.offer_id.in_(wordy))) if wordy else ()
+    nobodys = {offer.offer_id for offer in found if is_nameless(offer.contact_id)}
+    return [{**event, **emptied(event)} if event["offer_id"] in nobodys else event for event in events]
+
+
+def emptied(event: Mapping[str, Any]) -> dict[str, None]:
+    """The fields of an event in which somebody's own words stand, without them."""
+    return {name: None for name in FREE_TEXT.get(event["kind"], ()) if event.get(name) is not None}
 
 
 def expired(connection: Connection) -> int:

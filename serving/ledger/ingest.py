@@ -91,7 +91,9 @@ def ingest(change: Change, tables: Rows) -> Ingested:
             _merged(name, before[name].get(key), row, change.at) for key, row in zip(keys, given, strict=True)
         ]
     after = _checked(change, sent)
-    refuse_erased(change, [str(key[0]) for key in after.get("contacts", ())], "tables.contacts[{}].contact_id".format)
+    contacts = as_rows("contacts", list(after.get("contacts", {}).values()))
+    for named in ("contact_id", "reports_to"):
+        refuse_erased(change, [str(row[named]) for row in contacts], f"tables.contacts[{{}}].{named}".format)
     if "offers" in after:
         _refuse_ours(change, before["offers"], after["offers"])
     brought = {(str(key[0]), str(key[1]), str(key[2])) for key in after.get("changes", ())}

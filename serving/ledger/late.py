@@ -10,9 +10,9 @@ from serving.ledger.change import Change
 from serving.ledger.crm import CRM
 from serving.ledger.decisions import Decision
 from serving.ledger.details import Detail
-from serving.ledger.person import NAMELESS
+from serving.ledger.person import is_nameless
 from serving.ledger.prepared import Prepared
-from serving.ledger.tables import DECISION_DETAILS, JOURNAL, LEDGER_CLOCK
+from serving.ledger.tables import DECISION_DETAILS, ERASURES, JOURNAL, LEDGER_CLOCK
 
 _LEADS: Final = CRM["leads"]
 _KNOWN: Final = bindparam("known", type_=BigInteger)
@@ -47,18 +47,21 @@ def write(connection: Connection, made: Decision) -> None:
 def erased_since(connection: Connection, made: Decision) -> set[str]:
     """Leads that a decision tells of and whose contact was erased after the change that it knew.
 
-    Where any was, one that was sent along and is not stored counts, too: nobody can say whose it is.
+    Where any was, one that is not stored any more counts, too: nobody can say whose it was.
     Cost: one read of what was committed since that change
     """
+    if made.contact_hash is not None:  # it was sent along, and may not be stored
+        forgotten = select(ERASURES.c.at).where(ERASURES.c.contact_hash == made.contact_hash)
+        return {made.row["lead_id"]} if connection.execute(forgotten).first() is not None else set()
     if not _MAY_HAVE_BEEN.all(connection, {"known": made.row["book_seq"]}):
         return set()
     lead_id, detail = made.row["lead_id"], made.detail
     asked = [lead_id] if lead_id is not None else sorted(_told_of(detail))
-    nameless = _LEADS.c.contact_id.startswith(NAMELESS, autoescape=True)
     there: set[str] = set()
     for start in range(0, len(asked), _BATCH):
         mine = _LEADS.c.lead_id.in_(asked[start : start + _BATCH])
-        there.update(connection.execute(select(_LEADS.c.lead_id).where(mine, ~nameless)).scalars())
+        found = connection.execute(select(_LEADS.c.lead_id, _LEADS.c.contact_id).where(mine))
+        there.update(lead.lead_id for lead in found if not is_nameless(lead.contact_id))
     return set(asked) - there
 
 

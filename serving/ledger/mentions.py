@@ -22,6 +22,8 @@ OWN_WORDS: Final = ("record", "settle")
 CLOCKS: Final = timedelta(days=1)
 #: Rows that are asked for at once.
 BATCH: Final = 500
+#: Names that SQL looks for in a text; SQLite takes no expression that is deeper than a thousand.
+FEW: Final = 100
 
 #: By field, the ids that count where they stand in it.
 Fields = Mapping[str, frozenset[str]]
@@ -42,6 +44,15 @@ class Sought:
     offers: frozenset[str]
     events: frozenset[str]
     born: datetime | None
+
+    @classmethod
+    def any_of(cls, those: Sequence[Sought]) -> Sought:
+        """Several contacts at once."""
+        names, leads, offers, events = (
+            frozenset[str]().union(*ids)
+            for ids in zip(*((one.names, one.leads, one.offers, one.events) for one in those), strict=True)
+        )
+        return cls(names, leads, offers, events, min((one.born for one in those if one.born is not None), default=None))
 
     def named(self, said: Any) -> bool:
         """Whether a JSON value names the contact."""
@@ -112,6 +123,7 @@ class Mentions:
                 questions about them
     sheets      call sheets and plans that may say something of its leads, by decision_id, the oldest first
     seen, last  the kept answers and sheets that were looked into, and the last payload
+    open        payloads up to that one that are still to be looked into
     """
 
     sought: Sought
@@ -120,23 +132,32 @@ class Mentions:
     sheets: Sequence[str] = ()
     seen: tuple[frozenset[Key], frozenset[Key]] = (frozenset(), frozenset())
     last: int = 0
+    open: Sequence[int] = ()
 
     @classmethod
     def of(cls, connection: Connection, sought: Sought, before: Mentions | None = None) -> Mentions:
         """Look for a contact.
 
         before   what was found a moment ago, so that others need not wait while each text is looked into: where its
-                 ids are the same still, rows that came since are left to be, for no text is changed but by an erasure
+                 ids are the same still, rows that came since are left to be, for no text is changed but by an erasure,
+                 and by a restore, which is noticed
         Cost     each kept answer, payload and sheet that was not looked into before, whatever the number of ids
         """
-        known = before if before is not None and before.sought == sought else Mentions(sought)
+        last = connection.execute(select(func.max(AUDIT_PAYLOADS.c.number))).scalar() or 0
+        holds = before is not None and before.sought == sought and before.last <= last
+        known = before if before is not None and holds else Mentions(sought)
         kept, seen_kept = _kept(connection, sought, known.seen[0])
-        payloads, last = _payloads(connection, sought, known.last)
+        payloads = _payloads(connection, sought, known)
         sheets, seen_sheets = _sheets(connection, sought, known.seen[1])
         return cls(
             sought, [*known.kept, *kept], [*known.payloads, *payloads], [*known.sheets, *sheets],
             (seen_kept, seen_sheets), last,
         )  # fmt: skip
+
+    def narrowed(self, sought: Sought) -> Mentions:
+        """To look for one of those who were sought together: what is about none of them is not about this one."""
+        seen = self.seen[0].difference(self.kept), self.seen[1].difference((sheet,) for sheet in self.sheets)
+        return Mentions(sought, seen=seen, last=self.last, open=self.payloads)
 
 
 def journalled(connection: Connection, sought: Sought) -> list[tuple[int, int]]:
@@ -171,16 +192,22 @@ def _kept(connection: Connection, sought: Sought, seen: frozenset[Key]) -> tuple
     return found, frozenset(looked)
 
 
-def _payloads(connection: Connection, sought: Sought, last: int) -> tuple[list[int], int]:
+def _payloads(connection: Connection, sought: Sought, known: Mentions) -> list[int]:
     """Of most payloads SQL says that they name nobody; those that repeat somebody's words are looked into here."""
     number, body = AUDIT_PAYLOADS.c.number, AUDIT_PAYLOADS.c.body
-    wrote = select(AUDIT.c.number).where(AUDIT.c.action.in_(OWN_WORDS), AUDIT.c.number > last)
-    wanted = select(number, body).where(number > last, or_(spells(body, sought.names), number.in_(wrote)))
-    reached = connection.execute(select(func.max(number))).scalar() or 0
+    wrote = select(AUDIT.c.number).where(AUDIT.c.action.in_(OWN_WORDS), _since(AUDIT.c.number, known))
+    wanted = select(number, body).where(_since(number, known))
+    if len(sought.names) <= FEW:
+        wanted = wanted.where(or_(spells(body, sought.names), number.in_(wrote)))
     spelt = _Spelt(sought.names, sought.offers)
     texts = connection.execute(wanted.order_by(number).execution_options(yield_per=BATCH))
     told = ((one, json.loads(text)) for one, text in texts if spelt.may_be_in(text))
-    return [one for one, said in told if sought.named(said) or sought.wrote(said)], max(reached, last)
+    return [one for one, said in told if sought.named(said) or sought.wrote(said)]
+
+
+def _since(number: ColumnElement[int], known: Mentions) -> ColumnElement[bool]:
+    """Whether a payload is one that was not looked into."""
+    return or_(number > known.last, number.in_(known.open))
 
 
 def _sheets(connection: Connection, sought: Sought, seen: frozenset[Key]) -> tuple[list[str], frozenset[Key]]:

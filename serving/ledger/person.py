@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,50 +30,58 @@ from serving.ledger.tables import (
     UNPLACED,
 )
 
-#: What the name begins with that a forgotten contact's remains go by; the rest is drawn, and kept nowhere else.
+#: What the name begins with that a forgotten contact's remains go by.
 NAMELESS: Final = "erased-"
+#: Bytes that are drawn for the rest of it, and kept nowhere else.
+_DRAWN: Final = 12
+_NAMELESS: Final = re.compile(f"{NAMELESS}[0-9a-f]{{{2 * _DRAWN}}}")
 
 _CONTACTS, _LEADS, _CHANGES = CRM["contacts"], CRM["leads"], CRM["changes"]
 _WISHES, _MEETINGS, _DEALS = CRM["preferences"], CRM["meetings"], CRM["opportunities"]
+
+
+def hash_of(contact_id: str) -> str:
+    """What is kept of a contact's id, so that a restored backup or the next load forgets it again: SHA-256, hex."""
+    return hashlib.sha256(contact_id.encode()).hexdigest()
+
+
+def nameless() -> str:
+    """A name that leads back to nobody."""
+    return f"{NAMELESS}{secrets.token_hex(_DRAWN)}"
+
+
+def is_nameless(contact_id: str) -> bool:
+    """Whether it is such a name; other systems may well call somebody `erased-…`, too."""
+    return _NAMELESS.fullmatch(contact_id) is not None
 
 
 @dataclass(frozen=True)
 class Person:
     """A contact, and the ids of what hangs on it.
 
-    contact_hash   what is kept of its id once it is forgotten
-    leads, offers  its leads and their offers
-    deals          the opportunities that came of these
-    mentions       the rows whose texts are about it
-    journal        the journal's rows that name it, by seq and place
+    contact_hash  what is kept of its id once it is forgotten
+    row           its own of the contacts; None: it is not stored, or not any more
+    sent          decisions on leads of its that were sent along, and may not be stored
+    deals         the opportunities that came of its leads' offers
+    mentions      the rows whose texts are about it
+    journal       the journal's rows that name it, by seq and place
     """
 
     contact_id: str
     contact_hash: str
-    leads: Sequence[str]
-    offers: Sequence[str]
+    row: Mapping[str, Any] | None
+    sent: Sequence[str]
     deals: Sequence[str]
     mentions: Mentions
     journal: Sequence[tuple[int, int]]
 
     @classmethod
-    def of(
-        cls, connection: Connection, row: Mapping[str, Any], contact_hash: str, before: Mentions | None = None
-    ) -> Person:
-        """The one that a row of contacts is about; `before` as in `Mentions.of`."""
-        mine = select(_LEADS.c.lead_id, _LEADS.c.created_at).where(_LEADS.c.contact_id == row["contact_id"])
-        leads = {lead.lead_id: lead.created_at for lead in connection.execute(mine)}
-        made = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
-        offers = {offer.offer_id: offer.opportunity_id for offer in connection.execute(made)}
-        said = select(EVENTS.c.event_id, EVENTS.c.body).where(EVENTS.c.offer_id.in_(offers))
-        events = {event.event_id: json.loads(event.body) for event in connection.execute(said)}
-        came = {*offers.values(), *(body.get("opportunity_id") for body in events.values())}
-        deals = tuple(sorted(deal for deal in came if deal))
-        names = frozenset(name for name in (row["contact_id"], row["email"]) if name)
-        born = min(leads.values(), default=None)
-        sought = Sought(names, frozenset(leads), frozenset(offers), frozenset(events), born)
+    def of(cls, connection: Connection, contact_id: str, before: Mentions | None = None) -> Person:
+        """The one of an id, stored or not; `before` as in `Mentions.of`."""
+        row, sent = stored(connection, contact_id), sent_along(connection, contact_id)
+        sought, deals = hanging_on(connection, contact_id)
         mentions, journal = Mentions.of(connection, sought, before), journalled(connection, sought)
-        return cls(row["contact_id"], contact_hash, tuple(leads), tuple(offers), deals, mentions, journal)
+        return cls(contact_id, hash_of(contact_id), row, sent, deals, mentions, journal)
 
     @property
     def sought(self) -> Sought:
@@ -78,9 +89,53 @@ class Person:
         return self.mentions.sought
 
     @property
+    def leads(self) -> Collection[str]:
+        """Its leads."""
+        return self.sought.leads
+
+    @property
+    def offers(self) -> Collection[str]:
+        """The offers of its leads."""
+        return self.sought.offers
+
+    @property
     def decided(self) -> Select[Any]:
         """The ids of the decisions on its leads."""
-        return select(DECISIONS.c.decision_id).where(DECISIONS.c.lead_id.in_(self.leads))
+        mine = or_(DECISIONS.c.lead_id.in_(self.leads), DECISIONS.c.decision_id.in_(self.sent))
+        return select(DECISIONS.c.decision_id).where(mine)
+
+
+def stored(connection: Connection, contact_id: str) -> Mapping[str, Any] | None:
+    """A contact's row."""
+    found = connection.execute(select(_CONTACTS).where(_CONTACTS.c.contact_id == contact_id)).mappings().first()
+    return dict(found) if found is not None else None
+
+
+def sent_along(connection: Connection, contact_id: str) -> Sequence[str]:
+    """Decisions that are explained on leads of a contact that were sent along."""
+    mine = DECISION_DETAILS.c.contact_hash == hash_of(contact_id)
+    return connection.execute(select(DECISION_DETAILS.c.decision_id).where(mine)).scalars().all()
+
+
+def is_known(connection: Connection, contact_id: str) -> bool:
+    """Whether anything but the hash of an erasure may be held about a contact."""
+    return stored(connection, contact_id) is not None or bool(sent_along(connection, contact_id))
+
+
+def hanging_on(connection: Connection, contact_id: str) -> tuple[Sought, Sequence[str]]:
+    """By what texts name a contact, and the opportunities that came of its leads' offers."""
+    row = stored(connection, contact_id)
+    mine = select(_LEADS.c.lead_id, _LEADS.c.created_at).where(_LEADS.c.contact_id == contact_id)
+    leads = {lead.lead_id: lead.created_at for lead in connection.execute(mine)}
+    made = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
+    offers = {offer.offer_id: offer.opportunity_id for offer in connection.execute(made)}
+    said = select(EVENTS.c.event_id, EVENTS.c.body).where(EVENTS.c.offer_id.in_(offers))
+    events = {event.event_id: json.loads(event.body) for event in connection.execute(said)}
+    came = {*offers.values(), *(body.get("opportunity_id") for body in events.values())}
+    names = frozenset(name for name in (contact_id, row["email"] if row is not None else None) if name)
+    born = min(leads.values(), default=None)
+    sought = Sought(names, frozenset(leads), frozenset(offers), frozenset(events), born)
+    return sought, tuple(sorted(deal for deal in came if deal))
 
 
 @dataclass(frozen=True)
@@ -162,7 +217,7 @@ PLACES: Final[Mapping[str, Place]] = {
     "holds": Place(HOLDS, _of_leads(HOLDS), wiped=False),
     "unplaced": Place(UNPLACED, _of_leads(UNPLACED), wiped=False),
     "data_questions": Place(DATA_QUESTIONS, _of_leads(DATA_QUESTIONS), wiped=False),
-    "decisions": Place(DECISIONS, _of_leads(DECISIONS), wiped=False),
+    "decisions": Place(DECISIONS, _of_decided(DECISIONS), wiped=False),
     "decision_details": Place(DECISION_DETAILS, _of_decided(DECISION_DETAILS)),
     "shadows": Place(SHADOWS, _of_decided(SHADOWS)),
     "idempotency": Place(IDEMPOTENCY, _kept),

@@ -134,7 +134,11 @@ DECISION_DETAILS = Table(
     METADATA,
     Column("decision_id", String(64), primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    Column(
+        "contact_hash", String(64)
+    ),  # of a lead that was sent along: whose it is; null: the lead is stored and says so
 )
+Index("ix_decision_details_contact_hash", DECISION_DETAILS.c.contact_hash)
 #: What the challenger would have done of a decision on a lead: written apart, after its answer.
 SHADOWS = Table(
     "shadows",

@@ -23,8 +23,7 @@ from serving.instants import iso, micros
 from serving.ledger import Ledger, audit, database
 from serving.ledger.change import changing
 from serving.ledger.details import unpack
-from serving.ledger.erase import hash_of
-from serving.ledger.person import OTHERS, PLACES
+from serving.ledger.person import OTHERS, PLACES, hash_of
 from serving.ledger.tables import METADATA
 from serving.ledger.taken import NotNoted
 from serving.ledger.unplaced import listed

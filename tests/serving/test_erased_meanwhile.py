@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, delete, select, update
 
 from serving.actor import LOCAL
 from serving.decide import Decider
@@ -18,9 +18,9 @@ from serving.doors import Doors
 from serving.instants import micros
 from serving.ledger import Ledger, late, shadows
 from serving.ledger.crm import CRM
-from serving.ledger.decisions import decision, read
+from serving.ledger.decisions import Decision, decision, read
 from serving.ledger.idempotency import Once
-from serving.ledger.tables import SHADOWS
+from serving.ledger.tables import JOURNAL, LEDGER_CLOCK, SHADOWS
 from serving.live import Live
 from serving.plan import plan
 from serving.uptodate import UpToDate
@@ -83,6 +83,18 @@ def test_advice_on_a_lead_is_written_without_what_explains_it_once_its_contact_w
     assert kept["facts"]
 
 
+def test_a_worker_that_is_behind_the_journal_writes_nothing_either_of_whom_it_may_not_know_to_be_erased(
+    stand: Stand, doors: Doors
+) -> None:
+    lead_id = stand.free_lead()
+    doors.forget(contact_of(stand.ledger, lead_id), LOCAL)
+    with stand.ledger.writing() as connection:
+        connection.execute(delete(JOURNAL))
+        connection.execute(update(LEDGER_CLOCK).values(journal_from=LEDGER_CLOCK.c.seq))
+    answer = stand.decider.reps(lead_id, None, 2, actor=LOCAL).answer
+    assert detail_of(stand.ledger, answer["decision_id"]) is None
+
+
 def crm_solution(stand: Stand, lead_id: str) -> str:
     leads = stand.crm.snapshot.tables["leads"].set_index("lead_id")
     return str(leads.loc[lead_id, "solution"])
@@ -131,15 +143,38 @@ def test_a_plan_that_was_ranked_before_an_erasure_is_committed_without_what_it_t
     assert not said & gone
 
 
-def test_an_erasure_waits_for_advice_that_is_being_written_and_finds_it(stand: Stand, doors: Doors) -> None:
-    """On PostgreSQL neither waits for the other's changes, and each sees what was committed alone."""
-    lead_id = stand.free_lead()
+def advice_on(stand: Stand, lead_id: str) -> Decision:
+    """As the decider makes it."""
     ranking = stand.known.rank_reps(lead_id)
     answer = {"lead_id": lead_id, "policy": "champion"} | stand.known.answer(ranking, 2, reasons=True)
-    made = decision(
+    return decision(
         ranking, answer, route="test", actor="test", at=stand.now, seq=1, config="", propensity=ranking.best * 1.0,
         facts=stand.known.facts(ranking, 2),
     )  # fmt: skip
+
+
+def test_an_erasure_that_ends_just_before_advice_is_written_is_noticed(stand: Stand, doors: Doors) -> None:
+    if stand.ledger.journal is not None:
+        pytest.skip("on SQLite one writes at a time")
+    lead_id = stand.free_lead()
+
+    class Overtaken(Decision):
+        """An erasure begins and ends before it is written."""
+
+        def write(self, connection: Connection) -> None:
+            doors.forget(contact_of(stand.ledger, lead_id), LOCAL)
+            super().write(connection)
+
+    plain = advice_on(stand, lead_id)
+    with stand.ledger.writing() as connection:
+        late.write(connection, Overtaken(plain.row, plain.detail))
+    assert detail_of(stand.ledger, plain.decision_id) is None
+
+
+def test_an_erasure_waits_for_advice_that_is_being_written_and_finds_it(stand: Stand, doors: Doors) -> None:
+    """On PostgreSQL neither waits for the other's changes, and each sees what was committed alone."""
+    lead_id = stand.free_lead()
+    made = advice_on(stand, lead_id)
     erasing = Thread(target=doors.forget, args=(contact_of(stand.ledger, lead_id), LOCAL))
     with stand.ledger.writing() as connection:
         late.write(connection, made)

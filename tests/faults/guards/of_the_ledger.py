@@ -263,6 +263,36 @@ RECORD = [
         LEDGER + "test_erase.py::test_a_forgotten_contact_is_not_taken_in_again[sqlite]",
     ),
     Guard(
+        "so is what was sent along and never stored", "serving/ledger/person.py",
+        "mine = or_(DECISIONS.c.lead_id.in_(self.leads), DECISIONS.c.decision_id.in_(self.sent))",
+        "mine = DECISIONS.c.lead_id.in_(self.leads)",
+        "tests/serving/test_sent_along.py::test_advice_on_it_is_told_of_and_forgotten_with_its_contact"
+        "[sqlite-of_a_stored_contact]",
+    ),
+    Guard(
+        "nor is it written down afterwards", "serving/ledger/late.py",
+        'return {made.row["lead_id"]} if connection.execute(forgotten).first() is not None else set()', "return set()",
+        "tests/serving/test_sent_along.py::test_advice_on_it_is_told_of_and_forgotten_with_its_contact"
+        "[sqlite-of_a_new_contact]",
+    ),
+    Guard(
+        "what a rep writes on its offers afterwards is not kept", "serving/ledger/events.py",
+        'return [{**event, **emptied(event)} if event["offer_id"] in nobodys else event for event in events]',
+        "return list(events)",
+        LEDGER + "test_erase.py::test_what_is_written_on_its_offers_afterwards_is_not_kept[sqlite]",
+    ),
+    Guard(
+        "another's contact is nobody's remains", "serving/ledger/person.py",
+        "return _NAMELESS.fullmatch(contact_id) is not None", "return True",
+        LEDGER + "test_erase.py::test_whom_another_system_calls_erased_is_no_remains_of_an_erasure[sqlite]",
+    ),
+    Guard(
+        "a worker behind the journal knows of no erasure", "serving/ledger/late.py",
+        "            LEDGER_CLOCK.c.journal_from > _KNOWN,\n", "",
+        "tests/serving/test_erased_meanwhile.py::"
+        "test_a_worker_that_is_behind_the_journal_writes_nothing_either_of_whom_it_may_not_know_to_be_erased[sqlite]",
+    ),
+    Guard(
         "kept answers about its leads go with it", "serving/ledger/erase.py",
         "        self._replies()\n", "",
         LEDGER + "test_erase.py::test_of_kept_answers_go_those_about_its_leads_and_its_lines_in_sheets_are_emptied"

@@ -19,7 +19,8 @@ from serving.ledger import Ledger, audit
 from serving.ledger.change import changed_since, changing, seq_of
 from serving.ledger.erase import erase, seek
 from serving.ledger.idempotency import Once, keep
-from serving.ledger.mentions import Sought
+from serving.ledger.mentions import Mentions, Sought
+from serving.ledger.person import hanging_on
 from serving.ledger.replies import forgotten, told
 from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, EVENTS, IDEMPOTENCY, JOURNAL
 from serving.plan import plan
@@ -205,6 +206,30 @@ def test_what_came_after_a_contact_was_looked_for_is_erased_with_the_rest(ledger
     with changing(ledger, hours(5)) as change:
         assert erase(change, CONFIG, "C2", LOCAL, sought).rows["idempotency"] == 1
     assert untampered(ledger)
+
+
+def test_several_are_found_by_one_look_where_each_is_found_by_its_own(ledger: Ledger) -> None:
+    furnish(ledger)
+    names = ("C1", "C2", "C3")
+    with changing(ledger, hours(1)) as change:
+        change.upsert(
+            "contacts",
+            rows("contacts", *({"contact_id": one, "account_id": "A1", "created_at": BORN} for one in names[1:])),
+        )
+        made = {"lead_id": "X", "contact_id": "C2", "solution": "payments", "created_at": BORN}
+        change.upsert("leads", rows("leads", made))
+        for n, about in enumerate((["C1"], ["C2"], ["C1", "C2"], ["C9"])):
+            audit.record(change, "test", "note", "a note", {"contacts": about})
+            lines = [{"lead_id": {"C1": "L1", "C2": "X"}.get(one, "Y")} for one in about]
+            keep(change, Once("test", f"k{n}", "0" * 64), 200, json.dumps({"items": lines}))
+    with ledger.reading() as connection:
+        alone = {one: Mentions.of(connection, hanging_on(connection, one)[0]) for one in names}
+        union = Mentions.of(connection, Sought.any_of([one.sought for one in alone.values()]))
+        for one, own in alone.items():
+            found = Mentions.of(connection, own.sought, union.narrowed(own.sought))
+            assert (found.kept, found.payloads, found.sheets) == (own.kept, own.payloads, own.sheets), one
+    assert {one: len(own.kept) for one, own in alone.items()} == {"C1": 2, "C2": 2, "C3": 0}
+    assert {one: len(own.payloads) for one, own in alone.items()} == {"C1": 2, "C2": 2, "C3": 0}
 
 
 def test_an_answer_with_lines_that_names_the_contact_loses_the_name_and_stays() -> None:
