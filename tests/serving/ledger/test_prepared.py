@@ -29,7 +29,7 @@ def test_values_go_in_and_come_out_as_by_any_other_way(ledger: Ledger) -> None:
     with ledger.writing() as connection:
         PUT.run(connection, ROW)
         PUT.run_each(connection, [ROW | {"place": place, "gone": False, "table_name": "leads"} for place in (1, 2)])
-        blob = {"decision_id": "D-1", "body": b"\x00\xff"}
+        blob = {"decision_id": "D-1", "body": b"\x00\xff", "contact_hash": None}
         Prepared(insert(DECISION_DETAILS)).run(connection, blob)
     with ledger.reading() as connection:
         read = connection.execute(select(JOURNAL).order_by(JOURNAL.c.place)).all()
