@@ -23,6 +23,7 @@ class Reply:
     status   0: no answer came, or half of one
     seconds  since the request was due, so that a client that falls behind hides nothing
     headers  names in small letters
+    sent     when it was, by the client's own clock; None: never, for no connection came about
     """
 
     number: int
@@ -30,6 +31,7 @@ class Reply:
     seconds: float
     headers: Mapping[str, str]
     body: bytes
+    sent: float | None = None
 
     @property
     def json(self) -> Any:
@@ -73,15 +75,16 @@ async def arriving(port: int, asked: Callable[[int], bytes], rate: float, second
     return replies
 
 
-async def _one(port: int, number: int, sent: bytes, due: float, free: list[Connection]) -> Reply:
-    writer, whole = None, False
+async def _one(port: int, number: int, said: bytes, due: float, free: list[Connection]) -> Reply:
+    writer, whole, sent = None, False, None
     first, headers, body = "", dict[str, str](), b""
     try:
         async with asyncio.timeout(PATIENCE):
             while free and free[-1][0].at_eof():  # the service closes those that ask nothing for a while
                 free.pop()[1].close()
             reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
-            writer.write(sent)
+            writer.write(said)
+            sent = time.perf_counter()
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -93,7 +96,16 @@ async def _one(port: int, number: int, sent: bytes, due: float, free: list[Conne
         free.append((reader, writer))
     elif writer is not None:
         writer.close()
-    return Reply(number, int(first.split(" ")[1]) if whole else 0, took, headers, body)
+    return Reply(number, int(first.split(" ")[1]) if whole else 0, took, headers, body, sent)
+
+
+def sent_rate(replies: Sequence[Reply]) -> float:
+    """Requests a second that were sent, from the first of them to the last; NaN of fewer than two.
+
+    What the answers took is no part of it: a client is as fast as it asks, however long it is then kept waiting.
+    """
+    sent = sorted(reply.sent for reply in replies if reply.sent is not None)
+    return (len(sent) - 1) / (sent[-1] - sent[0]) if len(sent) > 1 else float("nan")
 
 
 def at_percent(replies: Sequence[Reply], percent: float) -> float:

@@ -42,6 +42,18 @@ class Standing:
     others: int
 
     @property
+    def over(self) -> bool:
+        """Whether all offers by which it is judged are settled."""
+        from training.probation import OFFERS
+
+        return self.offers >= OFFERS
+
+    @property
+    def passed(self) -> bool:
+        """Whether it came through: all are settled, it was held to others, and is not worse."""
+        return self.over and self.probation.passed
+
+    @property
     def judged(self) -> Judged | None:
         """The comparison that tells of it: the one by which it is worse, else with the held-out ones, if there is."""
         found = self.probation
@@ -67,8 +79,10 @@ class Standing:
 
         who = self.release.called.replace("model", "Model", 1)
         begun = f"{who} is on probation, {self.offers:,} of {OFFERS:,} offers settled"
-        if self.offers >= OFFERS:
-            begun = f"{who} has passed its probation"
+        if self.over:
+            begun = (
+                f"{who} {'has passed its probation' if self.passed else 'has not passed its probation, which is over'}"
+            )
         return f"{begun}: {self._told() or 'too few to say how it does'}."
 
     @property
@@ -85,6 +99,8 @@ class Standing:
         told = judged.sentence(self.release.model.version, others)
         if not held and found.beside is not None:
             told += f"; of {found.beside.others:,} held-out ones {found.beside.others_rate:.0%}"
+        elif not held and found.held:
+            told += "; too few held-out ones to say more"
         return told
 
 
@@ -102,27 +118,31 @@ def standing(ledger: Ledger, config: Config, now: datetime) -> Standing | None:
 
 
 def came_through(ledger: Ledger, config: Config, content_hash: str, since: int, now: datetime) -> bool:
-    """Whether a model that was promoted again after revision `since` has passed its probation and did no harm in it.
+    """Whether a model that was promoted again after revision `since` has passed its probation in one of those releases.
 
     Cost: as `standing`, for each such promotion
     """
-    from training.probation import OFFERS
-
+    after = None
     for release in Releases(ledger).history():
         its = release.model is not None and release.model.content_hash == content_hash
-        if its and release.kind == "promote" and release.revision > since:
-            seen = _standing(ledger, config, release, now)
-            if seen.offers >= OFFERS and seen.probation.worse is None:
-                return True
+        tried = its and release.kind == "promote" and release.revision > since
+        if tried and _standing(ledger, config, release, now, after).passed:
+            return True
+        after = release
     return False
 
 
-def _standing(ledger: Ledger, config: Config, release: Release, now: datetime) -> Standing:
+def _standing(
+    ledger: Ledger, config: Config, release: Release, now: datetime, after: Release | None = None
+) -> Standing:
+    """How a release stands, or stood when the one after it came: what a model was offered later is another's."""
     from training.probation import HELD, OFFERS, Probation, before, beside
 
-    served, policy = Releases(ledger).before(release), config.policy
+    served, policy, until = Releases(ledger).before(release), config.policy, release.promoted_at + ENDS
+    if after is not None:
+        until = min(until, after.promoted_at)
     with ledger.reading() as connection:
-        since = _first(made.since(connection, release, now, pilot=policy.pilot), OFFERS)
+        since = _first(made.since(connection, release, until, now, pilot=policy.pilot), OFFERS)
         earlier = made.before(connection, release, served, now, OFFERS)
     ours, hears = [one for one in since if not one.held], policy.holdout >= HELD
     found = Probation(

@@ -99,6 +99,15 @@ class Probation:
         denied = self.held and (self.beside is None or self.beside.difference > -MARGIN)
         return "before" if self.before is not None and self.before.high < -MARGIN and not denied else None
 
+    @property
+    def passed(self) -> bool:
+        """Whether it was held to others and not found worse: without a comparison nothing shows that it does no harm.
+
+        Where there are to be held-out offers it takes these: by what was made before alone, none is ever worse there.
+        """
+        heard = self.beside if self.held else self.before
+        return heard is not None and self.worse is None
+
 
 def beside(answers: Answers, held: np.ndarray) -> Judged | None:
     """Compare a model's offers with held-out ones that were made among them; None: too few yet.

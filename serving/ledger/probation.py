@@ -33,13 +33,15 @@ class Made:
     held: bool
 
 
-def since(connection: Connection, release: Release, now: datetime, *, pilot: bool) -> list[Made]:
+def since(connection: Connection, release: Release, until: datetime, now: datetime, *, pilot: bool) -> list[Made]:
     """Offers of a release's model and held-out ones, as they were made, up to the first that waits for its answer.
 
     From the model's first to its last: both sides cover the same time.
+    until  when its probation ends: the same model may serve again later, and be judged by that anew
     pilot  the challenger decides in pilot reps' accounts, so that held-out ones of these have no counterpart
     """
-    rows = connection.execute(_rows(OFFERS.c.offered_at >= release.promoted_at, newest=False)).all()
+    its = OFFERS.c.offered_at >= release.promoted_at, OFFERS.c.offered_at < until
+    rows = connection.execute(_rows(*its, newest=False)).all()
     ours = [row for row in rows if _by(row, release.model) or (row.policy == "holdout" and not (pilot and row.pilot))]
     made = _settled(ours, now)
     places = [i for i, one in enumerate(made) if not one.held]

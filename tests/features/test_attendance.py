@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 
 from features.book import Book
+from features.clock import _calendar, _weeks
 from features.config import read_config
 from tests.features.small_crm import MARKET, T, base, micros, typed
 
@@ -53,13 +56,39 @@ def test_who_comes_or_leaves_in_a_week_has_his_part_of_it() -> None:
     assert room(10.0, hired_at=pd.Timestamp("2026-03-02T00:00Z")) == 10
 
 
-@pytest.mark.parametrize("never", ["2099-12-31", "2999-12-31", "9999-12-31"])
-def test_what_never_ends_in_a_crm_needs_no_calendar_of_its_millennia(never: str) -> None:
-    """Instants of a CRM that has no null: an absence or a contract without an end, a beginning in 1900."""
-    for_good = pd.Timestamp(f"{never}T00:00Z").as_unit("us")
-    always = pd.Timestamp("1900-01-01T00:00Z")
-    assert room(10.0, ("2026-03-04T00:00Z", for_good.isoformat()), at="2026-03-03T09:00Z") == 4
-    assert room(10.0, hired_at=always, active_until=for_good) == 10
+NOW, MARCH = "2026-03-06T09:00Z", "2026-03-04T00:00Z"
+#: What a CRM says that has no null, R1's absence or his row: with a day far ahead, or long ago; then an absence that
+#: asks for as many calendars as it may, and what is left of ten places.
+AHEAD: dict[str, Callable[[str], tuple[Any, dict[str, str], Any, float]]] = {
+    "away for good": lambda day: ([(MARCH, day)], {}, [(MARCH, "2026-12-31T00:00Z")], 4),
+    "away from far on": lambda day: ([("2098-01-01T00:00Z", day)], {}, [], 10),
+    "never leaves": lambda day: ([], {"active_until": day}, [], 10),
+}
+AGO: dict[str, Callable[[str], tuple[Any, dict[str, str], Any, float]]] = {
+    "away long ago": lambda day: ([(day, "1901-01-01T00:00Z")], {}, [], 10),
+    "away ever since": lambda day: ([(day, MARCH)], {}, [("1990-01-01T00:00Z", MARCH)], 6),
+    "here ever since": lambda day: ([], {"hired_at": day}, [], 10),
+}
+
+
+def calendars() -> list[int]:
+    """How many were made: of working days, and of weeks."""
+    return [made.cache_info().misses for made in (_calendar, _weeks)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "day"),
+    [*product(AHEAD, ["2099-12-31", "2999-12-31", "9999-12-31"]), *product(AGO, ["1900-01-01", "1700-01-01"])],
+)
+def test_what_never_ends_in_a_crm_needs_no_calendar_of_its_millennia(kind: str, day: str) -> None:
+    away, row, near, left = (AHEAD | AGO)[kind](f"{day}T00:00Z")
+    at = "2026-03-03T09:00Z" if kind == "away for good" else NOW
+    for made in (_calendar, _weeks):
+        made.cache_clear()
+    room(10.0, *near, at=at)
+    before = calendars()
+    assert room(10.0, *away, at=at, **{name: pd.Timestamp(text).as_unit("us") for name, text in row.items()}) == left
+    assert calendars() == before
 
 
 @pytest.mark.parametrize(

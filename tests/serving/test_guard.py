@@ -19,7 +19,7 @@ import callsheet
 from features.config import Config, read_config
 from serving import metrics
 from serving.actor import GUARD
-from serving.guard import ENDS, came_through, standing, tick, watch
+from serving.guard import ENDS, standing, tick, watch
 from serving.ledger import Ledger
 from serving.ledger.audit import verify
 from serving.ledger.change import changing
@@ -27,9 +27,7 @@ from serving.ledger.decisions import row_of
 from serving.ledger.probation import LONGEST, since
 from serving.ledger.releases import Release, Released, Releases
 from serving.ledger.tables import DECISIONS
-from serving.promote import _harm
 from tests.serving.ledger.small import last_audited, rows
-from training.gate import Harm
 from training.probation import OFFERS
 
 MARKET = "markets: {all: {countries: [DE]}}\ntimezone: UTC\n"
@@ -265,7 +263,7 @@ def test_both_sides_cover_the_same_time(released: Ledger) -> None:
     """The model began when 30 held-out offers had been made, and has made none since."""
     give(released, held(n=100), Offered(n=20, at=RELEASED + 31 * MINUTE))
     with released.reading() as connection:
-        made = since(connection, serving(released), NOW, pilot=False)
+        made = since(connection, serving(released), NOW, NOW, pilot=False)
     assert [one.held for one in made].count(True) == 19
     assert not made[0].held
     assert not made[-1].held
@@ -280,7 +278,7 @@ def test_accounts_of_pilot_reps_have_no_counterpart(released: Ledger) -> None:
     give(released, Offered(), held(n=20, lead={"account_id": "A1"}), held(n=30, lead={"account_id": "A2"}))
     with released.reading() as connection:
         for pilot, there in ((False, {"A1": 20, "A2": 30}), (True, {"A1": 20})):
-            seen = [one.account for one in since(connection, serving(released), NOW, pilot=pilot) if one.held]
+            seen = [one.account for one in since(connection, serving(released), NOW, NOW, pilot=pilot) if one.held]
             assert {name: seen.count(name) for name in seen} == there
 
 
@@ -296,25 +294,6 @@ def test_probation_ends_with_its_offers_or_its_time(released: Ledger) -> None:
     assert (seen.offers, seen.sentence.startswith("Model 2 has passed its probation: of 1,000")) == (OFFERS, True)
     assert watch(released, config, now) is None
     assert standing(released, config, RELEASED + ENDS + MINUTE) is None
-
-
-def test_what_was_rolled_back_counts_no_more_once_a_later_release_of_it_came_through_probation(
-    released: Ledger,
-) -> None:
-    """By force it was brought back; the same files, trained anew each night, are not refused for ever."""
-    releases, config, late = Releases(released), read_config(HELD), RELEASED + timedelta(days=10)
-    give(released, Offered(answers=BAD), held(GOOD))
-    back = watch(released, config, NOW)
-    assert back is not None
-    releases.promote(NEW, seen=3, reason="it was the season", forced=True, at=late)
-    now = late + 3 * OFFERS * MINUTE
-    assert _harm(releases, config, NEW.content_hash) == Harm(back.promoted_at, back.revision, back.reason)
-    give(released, Offered(n=OFFERS - 1, at=late + MINUTE), replace(held(EVEN, n=300), at=late + 1.5 * MINUTE))
-    assert not came_through(released, config, NEW.content_hash, back.revision, now)
-    give(released, Offered(n=1, at=late + OFFERS * MINUTE))
-    assert came_through(released, config, NEW.content_hash, back.revision, now)
-    releases.promote(OLD, seen=4, reason="another", at=now)  # whatever serves since
-    assert _harm(releases, config, NEW.content_hash) is None
 
 
 def test_one_process_of_many_looks(released: Ledger) -> None:

@@ -100,6 +100,24 @@ def test_a_drop_since_before_counts_unless_the_season_explains_it(
     assert Probation(beside, before, held).worse == worse
 
 
+@pytest.mark.parametrize(
+    ("beside", "before", "held", "passed"),
+    [
+        (judged(-0.2, 0.01), None, True, True),
+        (judged(-0.2, -0.01), None, True, False),
+        (None, judged(-0.3, -MARGIN + 0.01), False, True),
+        (None, judged(-0.3, -MARGIN - 0.01), False, False),
+        (None, None, False, False),
+        (None, judged(0.1, 0.3), True, False),  # what came before is not heard by itself, good or bad
+        (judged(-0.02, 0.2), judged(-0.3, -0.1), True, True),
+    ],
+)
+def test_it_is_passed_where_what_can_find_it_worse_was_there_and_did_not(
+    beside: Judged | None, before: Judged | None, held: bool, passed: bool
+) -> None:
+    assert Probation(beside, before, held).passed == passed
+
+
 @pytest.mark.parametrize("world", [Releases(), Releases(accounts=400), Releases(holdout=0.3), Releases(season=-0.05)])
 def test_sound_releases_that_are_looked_at_all_the_time_stay(world: Releases) -> None:
     """60 of each; 1 in 100 is allowed, and the spread of as many."""

@@ -112,6 +112,11 @@ OFFERS = [
         "tests/serving/test_decide.py::test_a_rep_on_leave_since_a_minute_ago_gets_nothing[sqlite]",
     ),
     Guard(
+        "whether he has begun", "serving/ledger/offers.py",
+        "(row.hired_at or at) > at", "False",
+        LEDGER + "test_events.py::test_never_reassigned_to_who_is_not_there_yet_or_no_more[sqlite-not begun]",
+    ),
+    Guard(
         "and whether he left", "serving/ledger/offers.py",
         "(row.active_until is not None and row.active_until <= at)", "False",
         "tests/serving/test_decide.py::test_what_changed_since_the_book_was_read_is_seen_when_the_offer_is_made[sqlite]",

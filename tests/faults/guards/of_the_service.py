@@ -196,6 +196,34 @@ MODELS = [
         "tests/serving/test_guard.py::test_a_model_that_does_worse_than_the_held_out_offers_beside_it_is_rolled_back"
         "[sqlite]",
     ),
+    Guard(
+        "and passes the gate again once it came through probation without any", "training/probation.py",
+        "return heard is not None and self.worse is None", "return heard is not None",
+        "tests/serving/test_guard_again.py::test_one_that_was_worse_again_did_not_come_through"
+        "[than held-out ones-sqlite]",
+    ),
+    Guard(
+        "not where it was held to nothing", "training/probation.py",
+        "return heard is not None and self.worse is None", "return self.worse is None",
+        "tests/serving/test_guard_again.py::test_one_that_was_held_to_nothing_did_not_come_through_either[sqlite]",
+    ),
+    Guard(
+        "nor before all that it is judged by is settled", "serving/guard.py",
+        "return self.over and self.probation.passed", "return self.probation.passed",
+        "tests/serving/test_guard_again.py::test_what_was_rolled_back_counts_no_more_once_a_later_release_of_it_came_"
+        "through_probation[sqlite]",
+    ),
+    Guard(
+        "which ends when another release comes", "serving/guard.py",
+        "until = min(until, after.promoted_at)", "pass",
+        "tests/serving/test_guard_again.py::test_each_release_is_judged_by_the_offers_of_its_own_time[sqlite]",
+    ),
+    Guard(
+        "or after ninety days", "serving/ledger/probation.py",
+        "OFFERS.c.offered_at >= release.promoted_at, OFFERS.c.offered_at < until",
+        "(OFFERS.c.offered_at >= release.promoted_at,)",
+        "tests/serving/test_guard_again.py::test_what_was_offered_after_probation_is_no_part_of_it[late-sqlite]",
+    ),
 ]  # fmt: skip
 
 GUARDS = [*ENTRY, *MODELS]
