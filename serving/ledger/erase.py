@@ -231,8 +231,9 @@ class _Wipe:
 
     def record(self, actor: Actor) -> None:
         """What the ledger's own record says of it."""
-        self._empty("shadows", **dict.fromkeys(("p_accept", "p_accept_serving", "scores")))
+        # First, for a challenger that writes just now holds these rows; what it writes is there then, and is emptied.
         self._done(DECISION_DETAILS, _unexplain(self.change, PLACES["decision_details"].of(self.person)))
+        self._empty("shadows", **dict.fromkeys(("p_accept", "p_accept_serving", "scores")))
         self._sheets()
         self._replies()
         self._delete("journal")
