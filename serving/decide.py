@@ -336,7 +336,7 @@ class Decider:
 def _store(change: Change, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Put in what an inline lead brings, once nobody else has."""
     if "contacts" in rows:
-        refuse_erased(change, [rows["contacts"]["contact_id"]], lambda _: "lead.contact.contact_id")
+        refuse_erased(change, [(rows["contacts"]["contact_id"], "lead.contact.contact_id")])
     for table, row in rows.items():
         _not_stored(change, table, row)
         change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, literal, select, union, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, literal, select, update
 
 from features.config import Config
 from features.errors import Conflict, UnknownId
@@ -31,9 +31,9 @@ from serving.ledger.person import (
     hash_of,
     is_known,
     is_nameless,
+    named,
     nameless,
     sheets,
-    stored,
 )
 from serving.ledger.questions import settle_all
 from serving.ledger.replies import forgotten
@@ -48,18 +48,15 @@ OF_THE_LEAD: Final = ("behavior_score", "grade", "fields_filled", "budget", "aut
 GONE: Final = ("activities", "touches", "meeting_contacts", "opportunity_contacts")
 
 
-_REPORTED: Final = and_(CRM["changes"].c.table_name == "contacts", CRM["changes"].c.column_name == "reports_to")
-#: Whom the tables name that may name one who is not there.
-_NAMED: Final = union(
-    select(CRM["contacts"].c.contact_id), select(CRM["contacts"].c.reports_to),
-    select(CRM["changes"].c.value).where(_REPORTED),
-)  # fmt: skip
-
-
 class ContactErased(Conflict):
     """A contact that was forgotten is not taken in again under the same id."""
 
     code = "contact_erased"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            "This contact was erased, so it is not taken in again; where the person agrees, use a new id.", field=field
+        )
 
 
 @dataclass(frozen=True)
@@ -101,64 +98,61 @@ def erase(
             raise UnknownId("contact", contact_id)
         return Erased(hashed, {}, before=True)
     person = Person.of(change.connection, contact_id, sought)
-    _withdraw(change, config, person, actor)
-    name, wipe = nameless(), _Wipe(change, person)
-    if person.row is not None:
-        wipe.facts(name, person.row)
-        wipe.leads(name)
-        settle_all(change, person.leads)
-    wipe.record(actor)
+    rows = _forget(change, config, person, actor)
     if known is None:
         change.connection.execute(insert(ERASURES).values(contact_hash=hashed, at=change.at))
+    return Erased(hashed, rows)
+
+
+def erase_again(change: Change, config: Config, actor: Actor) -> int:
+    """Forget each contact that is there though it was erased: of a backup, or of a CRM that still has or names it.
+
+    Texts are looked into once for all of them, for a CRM may have them still at every load. Returns how many they are
+    """
+    connection, sent = change.connection, DECISION_DETAILS.c.contact_hash
+    hashes = set(connection.execute(select(ERASURES.c.contact_hash)).scalars())
+    erased = sorted(one for one in named(connection) if hash_of(one) in hashes) if hashes else []
+    people = [Person.of(connection, one, texts=False) for one in erased]
+    if people:
+        together = Mentions.of(connection, Sought.any_of([person.sought for person in people]))
+        finish_advice(change)
+        _Wipe(change, Person("", "", None, (), together, ())).texts(actor)
+    for person in people:
+        _forget(change, config, person, actor)
+    gone = sent.in_(select(ERASURES.c.contact_hash))
+    others = connection.execute(select(func.count(sent.distinct())).where(gone)).scalar_one()
+    _unexplain(change, gone)
+    return len(people) + others
+
+
+def _forget(change: Change, config: Config, person: Person, actor: Actor) -> Mapping[str, int]:
+    """Take out what is found of a contact, and say so in the audit. Returns rows by table."""
+    _withdraw(change, config, person, actor)
+    name, wipe = nameless(), _Wipe(change, person)
+    wipe.facts(name)
+    wipe.leads(name)
+    settle_all(change, person.leads)
+    wipe.record()
+    wipe.texts(actor)
     audit.record(change, actor.name, "erase", name, {"rows": wipe.rows})
     fill_holds(change, person.leads)
     for table in WIPED:
         if table in CRM:
             change.touch(table, None)  # no row is named: its key would be kept
-    return Erased(hashed, wipe.rows)
+    return wipe.rows
 
 
-def erase_again(change: Change, config: Config, actor: Actor) -> int:
-    """Forget each contact that is there though it was erased: of a backup, or of a CRM that still has it.
-
-    Texts are looked into once for all of them, for a CRM may have them still at every load.
-    """
-    connection = change.connection
-    hashes = set(connection.execute(select(ERASURES.c.contact_hash)).scalars())
-    if not hashes:
-        return 0
-    erased = [one for one in connection.execute(_NAMED).scalars() if one is not None and hash_of(one) in hashes]
-    back = {one: hanging_on(connection, one)[0] for one in erased if stored(connection, one) is not None}
-    if back:
-        found = Mentions.of(connection, Sought.any_of(list(back.values())))
-        for contact_id, sought in back.items():
-            erase(change, config, contact_id, actor, found.narrowed(sought))
-    _unexplain(change, DECISION_DETAILS.c.contact_hash.in_(select(ERASURES.c.contact_hash)))
-    _forget_superiors(change, [one for one in erased if one not in back])
-    return len(back)
-
-
-def _forget_superiors(change: Change, erased: Sequence[str]) -> None:
-    """Take out whom nothing names but a colleague, who is said to report to it, or to have done so."""
-    contacts, changes = CRM["contacts"], CRM["changes"]
-    reporting = update(contacts).where(contacts.c.reports_to.in_(erased)).values(reports_to=None)
-    reported = delete(changes).where(_REPORTED, changes.c.value.in_(erased))
-    for table, those in (("contacts", reporting), ("changes", reported)):
-        if change.connection.execute(those).rowcount:
-            change.touch(table, None)
-
-
-def refuse_erased(change: Change, contact_ids: Collection[str], field: Callable[[int], str]) -> None:
-    """Raises ContactErased for the first that was forgotten; `field` names its place."""
-    hashes = {hash_of(contact_id): place for place, contact_id in reversed(list(enumerate(contact_ids)))}
-    if not hashes or not change.connection.execute(select(func.count()).select_from(ERASURES)).scalar_one():
+def refuse_erased(change: Change, named: Iterable[tuple[str, str]]) -> None:
+    """Raises ContactErased for the first contact that was forgotten, of (its id, the field that names it)."""
+    fields: dict[str, str] = {}
+    for contact_id, field in named:
+        fields.setdefault(hash_of(contact_id), field)
+    if not fields or not change.connection.execute(select(func.count()).select_from(ERASURES)).scalar_one():
         return
-    found = [h for h in change.connection.execute(select(ERASURES.c.contact_hash)).scalars() if h in hashes]
-    if found:
-        raise ContactErased(
-            "This contact was erased, so it is not taken in again; where the person agrees, use a new id.",
-            field=field(min(hashes[h] for h in found)),
-        )
+    erased = set(change.connection.execute(select(ERASURES.c.contact_hash)).scalars())
+    for hashed, field in fields.items():
+        if hashed in erased:
+            raise ContactErased(field)
 
 
 def _withdraw(change: Change, config: Config, person: Person, actor: Actor) -> None:
@@ -203,8 +197,8 @@ class _Wipe:
         emptied = update(place.table).where(place.of(self.person), *those).values(**values)
         self._done(place.table, self.connection.execute(emptied).rowcount)
 
-    def facts(self, nameless: str, row: Mapping[str, Any]) -> None:
-        """The contact and what it did; a nameless one takes its place."""
+    def facts(self, nameless: str) -> None:
+        """The contact and what it did; a nameless one takes its place, where it had one."""
         self._delete(*GONE, "preferences")
         self._empty("meetings", contact_id=None)
         self._empty("opportunities", contact_id=None, reason=None)
@@ -217,6 +211,8 @@ class _Wipe:
             is_nameless, self.connection.execute(select(contacts.c.contact_id).where(*idle)).scalars().all()
         )
         self.connection.execute(delete(contacts).where(contacts.c.contact_id.in_(list(unused))))
+        if (row := self.person.row) is None:
+            return
         kept = {name: row[name] for name in ("account_id", "created_at", "known_at")}
         self.connection.execute(insert(contacts).values(contact_id=nameless, objects_to_profiling=True, **kept))
 
@@ -229,21 +225,27 @@ class _Wipe:
         self._delete("leads_history")
         self.connection.execute(delete(UNPLACED).where(PLACES["unplaced"].of(self.person)))
 
-    def record(self, actor: Actor) -> None:
-        """What the ledger's own record says of it."""
+    def record(self) -> None:
+        """What the ledger's own record says of it, row by row."""
         # First, for a challenger that writes just now holds these rows; what it writes is there then, and is emptied.
         self._done(DECISION_DETAILS, _unexplain(self.change, PLACES["decision_details"].of(self.person)))
         self._empty("shadows", **dict.fromkeys(("p_accept", "p_accept_serving", "scores")))
-        self._sheets()
-        self._replies()
         self._delete("journal")
         self._free_text()
+
+    def texts(self, actor: Actor) -> None:
+        """What texts say of it among others."""
+        self._sheets()
+        self._replies()
         self._payloads(actor)
 
     def _sheets(self) -> None:
         """What call sheets and plans say of its leads."""
         for row in sheets(self.connection, self.person):
-            body = pack(without(unpack(row.body), self.person.sought.leads))
+            said = unpack(row.body)
+            if (stays := without(said, self.person.sought.leads)) == said:
+                continue  # it was taken out before
+            body = pack(stays)
             wanted = DECISION_DETAILS.c.decision_id == row.decision_id
             self.connection.execute(update(DECISION_DETAILS).where(wanted).values(body=body))
             self._done(DECISION_DETAILS, 1)

@@ -97,12 +97,16 @@ def wordless(connection: Connection, events: Sequence[Mapping[str, Any]]) -> lis
 
     What is emptied stays as null, so that the event as it was sent is known when it comes again.
     """
-    wordy = [event["offer_id"] for event in events if emptied(event)]
+    nobodys = _of_nobody(connection, [event["offer_id"] for event in events if emptied(event)])
+    return [{**event, **emptied(event)} if event["offer_id"] in nobodys else event for event in events]
+
+
+def _of_nobody(connection: Connection, offer_ids: Sequence[str]) -> set[str]:
+    """Those of some offers whose leads are a forgotten contact's."""
     leads = CRM["leads"]
     whose = select(OFFERS.c.offer_id, leads.c.contact_id).join(leads, leads.c.lead_id == OFFERS.c.lead_id)
-    found = connection.execute(whose.where(OFFERS.c.offer_id.in_(wordy))) if wordy else ()
-    nobodys = {offer.offer_id for offer in found if is_nameless(offer.contact_id)}
-    return [{**event, **emptied(event)} if event["offer_id"] in nobodys else event for event in events]
+    found = connection.execute(whose.where(OFFERS.c.offer_id.in_(offer_ids))) if offer_ids else ()
+    return {offer.offer_id for offer in found if is_nameless(offer.contact_id)}
 
 
 def emptied(event: Mapping[str, Any]) -> dict[str, None]:
@@ -211,7 +215,7 @@ class Docket:
             raise _Refusal(refusal)
         self._settle(offer, state)
         self.deals.write(offer, state.deals, [*before, told])
-        if told.kind == "rejected":
+        if told.kind == "rejected" and not _of_nobody(self.connection, [told.offer_id]):
             ask(self.change, told.event_id, offer, told.body["reason"])
         if told.kind == "reassigned":
             made = self._desk().offer(

@@ -17,8 +17,9 @@ from features.errors import Breach, Conflict, TableError
 from features.schema import OUTCOME_MOVED, TABLES
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
-from serving.ledger.erase import refuse_erased
+from serving.ledger.erase import ContactErased, refuse_erased
 from serving.ledger.holds import fill_holds, made_here
+from serving.ledger.person import is_nameless, named_in
 from serving.ledger.questions import settle
 from serving.ledger.rows import ASKED, Cells, Key, arrow_of, as_rows, history, key_of, stored, tell_columns
 from serving.ledger.tables import HOLDS
@@ -91,9 +92,7 @@ def ingest(change: Change, tables: Rows) -> Ingested:
             _merged(name, before[name].get(key), row, change.at) for key, row in zip(keys, given, strict=True)
         ]
     after = _checked(change, sent)
-    contacts = as_rows("contacts", list(after.get("contacts", {}).values()))
-    for named in ("contact_id", "reports_to"):
-        refuse_erased(change, [str(row[named]) for row in contacts], f"tables.contacts[{{}}].{named}".format)
+    _refuse_erased(change, tables, sent, before)
     if "offers" in after:
         _refuse_ours(change, before["offers"], after["offers"])
     brought = {(str(key[0]), str(key[1]), str(key[2])) for key in after.get("changes", ())}
@@ -116,6 +115,23 @@ def _refuse_future(change: Change, tables: Rows) -> None:
     breaches = [breach for name in TABLES if name in tables for breach in lying_ahead(name, tables[name], change.at)]
     if breaches:
         raise RowsInvalid(breaches)
+
+
+def _refuse_erased(
+    change: Change,
+    tables: Rows,
+    sent: Mapping[str, Sequence[Mapping[str, Any]]],
+    before: Mapping[str, Mapping[Key, Cells]],
+) -> None:
+    """Nobody who was erased is named in what was sent, and what is left of one's leads is not taken up again."""
+    said: list[tuple[str, str]] = []
+    for name, merged in sent.items():
+        for place, (given, row) in enumerate(zip(tables[name], merged, strict=True)):
+            where = f"tables.{name}[{place}]"
+            said += [(who, f"{where}.{column}") for column, who in named_in(name, row).items() if column in given]
+            if name == "leads" and (row["lead_id"],) in before[name] and is_nameless(str(row.get("contact_id"))):
+                raise ContactErased(f"{where}.lead_id")
+    refuse_erased(change, said)
 
 
 def _plain(value: Any) -> Any:

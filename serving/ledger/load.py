@@ -106,8 +106,8 @@ def load(
         told = {"tables": [asdict(table) for table in done], "replace": replace, "fingerprint": snapshot.fingerprint}
         if config is not None:
             join_parked(change, config)
-        audit.record(change, CLI.name, "load", f"change {change.seq}", told)
         forgotten = erase_again(change, config, CLI) if config is not None else 0
+        audit.record(change, CLI.name, "load", f"change {change.seq}", told)
     if forgotten and not scrub(ledger):
         log.warning(TRACES)
     order = list(TABLES)

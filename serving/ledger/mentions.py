@@ -123,7 +123,6 @@ class Mentions:
                 questions about them
     sheets      call sheets and plans that may say something of its leads, by decision_id, the oldest first
     seen, last  the kept answers and sheets that were looked into, and the last payload
-    open        payloads up to that one that are still to be looked into
     """
 
     sought: Sought
@@ -132,7 +131,6 @@ class Mentions:
     sheets: Sequence[str] = ()
     seen: tuple[frozenset[Key], frozenset[Key]] = (frozenset(), frozenset())
     last: int = 0
-    open: Sequence[int] = ()
 
     @classmethod
     def of(cls, connection: Connection, sought: Sought, before: Mentions | None = None) -> Mentions:
@@ -153,11 +151,6 @@ class Mentions:
             sought, [*known.kept, *kept], [*known.payloads, *payloads], [*known.sheets, *sheets],
             (seen_kept, seen_sheets), last,
         )  # fmt: skip
-
-    def narrowed(self, sought: Sought) -> Mentions:
-        """To look for one of those who were sought together: what is about none of them is not about this one."""
-        seen = self.seen[0].difference(self.kept), self.seen[1].difference((sheet,) for sheet in self.sheets)
-        return Mentions(sought, seen=seen, last=self.last, open=self.payloads)
 
 
 def journalled(connection: Connection, sought: Sought) -> list[tuple[int, int]]:
@@ -195,19 +188,14 @@ def _kept(connection: Connection, sought: Sought, seen: frozenset[Key]) -> tuple
 def _payloads(connection: Connection, sought: Sought, known: Mentions) -> list[int]:
     """Of most payloads SQL says that they name nobody; those that repeat somebody's words are looked into here."""
     number, body = AUDIT_PAYLOADS.c.number, AUDIT_PAYLOADS.c.body
-    wrote = select(AUDIT.c.number).where(AUDIT.c.action.in_(OWN_WORDS), _since(AUDIT.c.number, known))
-    wanted = select(number, body).where(_since(number, known))
+    wrote = select(AUDIT.c.number).where(AUDIT.c.action.in_(OWN_WORDS), AUDIT.c.number > known.last)
+    wanted = select(number, body).where(number > known.last)
     if len(sought.names) <= FEW:
         wanted = wanted.where(or_(spells(body, sought.names), number.in_(wrote)))
     spelt = _Spelt(sought.names, sought.offers)
     texts = connection.execute(wanted.order_by(number).execution_options(yield_per=BATCH))
     told = ((one, json.loads(text)) for one, text in texts if spelt.may_be_in(text))
     return [one for one, said in told if sought.named(said) or sought.wrote(said)]
-
-
-def _since(number: ColumnElement[int], known: Mentions) -> ColumnElement[bool]:
-    """Whether a payload is one that was not looked into."""
-    return or_(number > known.last, number.in_(known.open))
 
 
 def _sheets(connection: Connection, sought: Sought, seen: frozenset[Key]) -> tuple[list[str], frozenset[Key]]:

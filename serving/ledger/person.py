@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, exists, or_, select, tuple_, union
 
+from features.schema import TABLES
 from serving.ledger.crm import CRM, OFFERS
 from serving.ledger.mentions import BATCH, Mentions, Sought, journalled
 from serving.ledger.tables import (
@@ -38,6 +39,19 @@ _NAMELESS: Final = re.compile(f"{NAMELESS}[0-9a-f]{{{2 * _DRAWN}}}")
 
 _CONTACTS, _LEADS, _CHANGES = CRM["contacts"], CRM["leads"], CRM["changes"]
 _WISHES, _MEETINGS, _DEALS = CRM["preferences"], CRM["meetings"], CRM["opportunities"]
+#: Where the tables name a contact that need not be stored, and in which rows; elsewhere there is none who is not.
+_NAMED: Final[Sequence[tuple[ColumnElement[Any], ...]]] = (
+    (_CONTACTS.c.contact_id,),
+    *(
+        (CRM[table.name].c[column.name],)
+        for table in TABLES.values()
+        for column in table.columns
+        if column.references == "contacts" and not column.required
+    ),
+    (_WISHES.c.subject_id, _WISHES.c.subject == "contact"),
+    (_CHANGES.c.row_id, _CHANGES.c.table_name == "contacts"),
+    (_CHANGES.c.value, _CHANGES.c.table_name == "contacts", _CHANGES.c.column_name == "reports_to"),
+)
 
 
 def hash_of(contact_id: str) -> str:
@@ -61,7 +75,6 @@ class Person:
 
     contact_hash  what is kept of its id once it is forgotten
     row           its own of the contacts; None: it is not stored, or not any more
-    sent          decisions on leads of its that were sent along, and may not be stored
     deals         the opportunities that came of its leads' offers
     mentions      the rows whose texts are about it
     journal       the journal's rows that name it, by seq and place
@@ -70,18 +83,19 @@ class Person:
     contact_id: str
     contact_hash: str
     row: Mapping[str, Any] | None
-    sent: Sequence[str]
     deals: Sequence[str]
     mentions: Mentions
     journal: Sequence[tuple[int, int]]
 
     @classmethod
-    def of(cls, connection: Connection, contact_id: str, before: Mentions | None = None) -> Person:
-        """The one of an id, stored or not; `before` as in `Mentions.of`."""
-        row, sent = stored(connection, contact_id), sent_along(connection, contact_id)
+    def of(
+        cls, connection: Connection, contact_id: str, before: Mentions | None = None, *, texts: bool = True
+    ) -> Person:
+        """The one of an id, stored or not; `before` as in `Mentions.of`. texts: else nobody looks for its mentions."""
         sought, deals = hanging_on(connection, contact_id)
-        mentions, journal = Mentions.of(connection, sought, before), journalled(connection, sought)
-        return cls(contact_id, hash_of(contact_id), row, sent, deals, mentions, journal)
+        mentions = Mentions.of(connection, sought, before) if texts else Mentions(sought)
+        row, journal = stored(connection, contact_id), journalled(connection, sought)
+        return cls(contact_id, hash_of(contact_id), row, deals, mentions, journal)
 
     @property
     def sought(self) -> Sought:
@@ -100,8 +114,9 @@ class Person:
 
     @property
     def decided(self) -> Select[Any]:
-        """The ids of the decisions on its leads."""
-        mine = or_(DECISIONS.c.lead_id.in_(self.leads), DECISIONS.c.decision_id.in_(self.sent))
+        """The ids of the decisions on its leads, those too that were sent along."""
+        sent = select(DECISION_DETAILS.c.decision_id).where(DECISION_DETAILS.c.contact_hash == self.contact_hash)
+        mine = or_(DECISIONS.c.lead_id.in_(self.leads), DECISIONS.c.decision_id.in_(sent))
         return select(DECISIONS.c.decision_id).where(mine)
 
 
@@ -111,15 +126,29 @@ def stored(connection: Connection, contact_id: str) -> Mapping[str, Any] | None:
     return dict(found) if found is not None else None
 
 
-def sent_along(connection: Connection, contact_id: str) -> Sequence[str]:
-    """Decisions that are explained on leads of a contact that were sent along."""
-    mine = DECISION_DETAILS.c.contact_hash == hash_of(contact_id)
-    return connection.execute(select(DECISION_DETAILS.c.decision_id).where(mine)).scalars().all()
+def named(connection: Connection) -> set[str]:
+    """Whom the tables name as a contact, stored or not."""
+    names = union(*(select(column).where(column.is_not(None), *those) for column, *those in _NAMED))
+    return set(connection.execute(names).scalars())
+
+
+def named_in(table: str, row: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of a row in which a contact is named, and whom."""
+    columns = [column.name for column in TABLES[table].columns if column.references == "contacts"]
+    if table == "contacts":
+        columns.append("contact_id")
+    if table == "preferences" and row.get("subject") == "contact":
+        columns.append("subject_id")
+    if table == "changes" and row.get("table_name") == "contacts":
+        columns += ["row_id", "value"] if row.get("column_name") == "reports_to" else ["row_id"]
+    return {column: row[column] for column in columns if row.get(column) is not None}
 
 
 def is_known(connection: Connection, contact_id: str) -> bool:
     """Whether anything but the hash of an erasure may be held about a contact."""
-    return stored(connection, contact_id) is not None or bool(sent_along(connection, contact_id))
+    places = [exists().where(column == contact_id, *those) for column, *those in _NAMED]
+    sent = exists().where(DECISION_DETAILS.c.contact_hash == hash_of(contact_id))
+    return bool(connection.execute(select(or_(*places, sent))).scalar())
 
 
 def hanging_on(connection: Connection, contact_id: str) -> tuple[Sought, Sequence[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from serving.doors import Doors
 from serving.ledger import Ledger, audit
 from serving.ledger.backup import backup, restore
 from tests.serving.conftest import Crm
-from tests.serving.ledger.small import table
+from tests.serving.ledger.small import last_audited, table
 from tests.serving.standing_ledger import Stand
 from tests.serving.test_erased_meanwhile import contact_of, crm_solution, detail_of
 
@@ -79,6 +80,27 @@ def test_advice_on_it_is_told_of_and_forgotten_with_its_contact(stand: Stand, do
     assert doors.forget(contact_id, LOCAL)["before"]
 
 
+def test_whoever_has_followed_the_erasure_keeps_nothing_of_it_either(stand: Stand, doors: Doors) -> None:
+    contact_id, lead = of_a_new_contact(stand)
+    stand.decider.reps(None, lead, 2, actor=LOCAL)
+    doors.forget(contact_id, LOCAL)
+    stand.follow()
+    again = stand.decider.reps(None, lead, 2, actor=LOCAL, reasons=True).answer
+    assert again["items"]
+    assert detail_of(stand.ledger, again["decision_id"]) is None
+
+
+def test_what_else_names_one_who_was_never_stored_goes_as_well(stand: Stand, doors: Doors) -> None:
+    contact_id, lead = of_a_new_contact(stand)
+    colleague, _ = of_a_stored_contact(stand)
+    doors.take_in({"contacts": [{"contact_id": colleague, "reports_to": contact_id}]}, LOCAL)
+    stand.decider.reps(None, lead, 2, actor=LOCAL)
+    assert access(stand.ledger, contact_id, lambda _: model(stand.crm))["rows"]["reports"]
+    assert doors.forget(contact_id, LOCAL)["rows"]["contacts"] == 1
+    assert contact_id not in {row["reports_to"] for row in table(stand.ledger, "contacts")}
+    doors.take_in({"contacts": [{"contact_id": colleague, "title": "Chair"}]}, LOCAL)
+
+
 def test_of_whom_nothing_is_held_nothing_is_told(stand: Stand, doors: Doors) -> None:
     stand.decider.reps(None, of_a_new_contact(stand)[1], 2, actor=LOCAL)
     for ask in (
@@ -98,6 +120,7 @@ def test_a_restored_backup_forgets_it_again_though_its_contact_was_never_stored(
     backup(stand.ledger, tmp_path / "backup.db")
     doors.forget(contact_id, LOCAL)
     restore(stand.ledger, tmp_path / "backup.db", tmp_path, stand.crm.config, replace=True)
+    assert json.loads(last_audited(stand.ledger)[1])["forgotten"] == 1  # so the files are rewritten
     assert detail_of(stand.ledger, decision_id) is None
     with stand.ledger.reading() as connection:
         assert audit.verify(connection) is None

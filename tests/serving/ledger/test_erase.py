@@ -27,7 +27,7 @@ from serving.ledger.person import NAMELESS, hash_of
 from serving.ledger.questions import open_questions
 from serving.ledger.tables import DECISION_DETAILS, ERASURES, EVENTS, HOLDS, IDEMPOTENCY
 from tests.features.crm_files import read
-from tests.serving.ledger.canary import AT, CANARY, CONFIG, KEPT, TABLES, WHEN, WHO, everything, planted, report
+from tests.serving.ledger.canary import AT, CANARY, CONFIG, KEPT, TABLES, WHO, everything, planted, report
 
 
 @pytest.fixture
@@ -191,31 +191,6 @@ def test_a_forgotten_contact_is_not_taken_in_again(doors: Doors) -> None:
     with pytest.raises(ContactErased) as refused:
         doors.take_in({"contacts": [{"contact_id": "C2"}, row]}, LOCAL)
     assert refused.value.field == "tables.contacts[1].contact_id"
-    with pytest.raises(ContactErased) as refused:
-        doors.take_in({"contacts": [{"contact_id": "C2", "reports_to": WHO}]}, LOCAL)
-    assert refused.value.field == "tables.contacts[0].reports_to"
-
-
-def test_whom_another_system_calls_erased_is_no_remains_of_an_erasure(doors: Doors) -> None:
-    theirs = ["ERASED-77", "erased-2024-A"]
-    doors.take_in({"contacts": [{"contact_id": one, "account_id": "A1", "created_at": AT} for one in theirs]}, LOCAL)
-    doors.forget(WHO, LOCAL)
-    doors.forget("C2", LOCAL)
-    assert set(theirs) <= set(read_snapshot(doors.ledger.url).tables["contacts"]["contact_id"])
-
-
-def test_what_is_written_on_its_offers_afterwards_is_not_kept(doors: Doors) -> None:
-    doors.forget(WHO, LOCAL)
-    late: dict[str, Any] = {"event_id": "e9", "offer_id": "F1", "kind": "rejected", "reason": "other", "text": CANARY}
-    lost = {"event_id": "e10", "offer_id": "F2", "kind": "no_decision", "reason": f"{CANARY} is gone"}
-    others = {"event_id": "e11", "offer_id": "FX", "kind": "won", "reason": "of somebody else, too"}
-    told = report(doors.ledger, late, lost, others).answer["results"]
-    assert [one["result"] for one in told] == ["applied", "applied", "parked"]
-    assert CANARY not in everything(doors.ledger)
-    assert "somebody else, too" in everything(doors.ledger)
-    assert [one["result"] for one in report(doors.ledger, late).answer["results"]] == ["duplicate"]
-    with doors.ledger.reading() as connection:
-        assert audit.verify(connection) is None
 
 
 def test_a_load_that_still_has_the_contact_forgets_it_again(doors: Doors, home: Path, tmp_path: Path) -> None:
@@ -228,14 +203,6 @@ def test_a_load_that_still_has_the_contact_forgets_it_again(doors: Doors, home: 
             assert not [p.name for p in home.glob("ledger.db*") if b"canary" in p.read_bytes()]
     contacts = read_snapshot(doors.ledger.url).tables["contacts"]["contact_id"]
     assert contacts.str.startswith(NAMELESS).sum() == 1
-
-
-def test_a_load_that_names_the_contact_as_a_superior_alone_loses_the_name(doors: Doors, tmp_path: Path) -> None:
-    doors.forget(WHO, LOCAL)
-    colleague = f"contact_id,account_id,reports_to,created_at\nC2,A1,{WHO},2025-01-03T00:00:00Z\n"
-    leads = f"lead_id,contact_id,solution,created_at\nL3,C2,payments,{WHEN}\n"
-    load(doors.ledger, read(tmp_path / "stale", contacts=colleague, leads=leads), config=CONFIG)
-    assert WHO not in everything(doors.ledger)
 
 
 @pytest.mark.owner

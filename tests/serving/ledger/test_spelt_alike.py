@@ -17,12 +17,12 @@ from serving.actor import LOCAL
 from serving.doors import Doors
 from serving.ledger import Ledger, audit
 from serving.ledger.change import changed_since, changing, seq_of
-from serving.ledger.erase import erase, seek
+from serving.ledger.erase import erase, erase_again, seek
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.mentions import Mentions, Sought
-from serving.ledger.person import hanging_on
+from serving.ledger.person import hash_of
 from serving.ledger.replies import forgotten, told
-from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, EVENTS, IDEMPOTENCY, JOURNAL
+from serving.ledger.tables import AUDIT, AUDIT_PAYLOADS, ERASURES, EVENTS, IDEMPOTENCY, JOURNAL
 from serving.plan import plan
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import CONFIG, OFFERED, furnish, give, hours, offer, rows, table
@@ -208,28 +208,38 @@ def test_what_came_after_a_contact_was_looked_for_is_erased_with_the_rest(ledger
     assert untampered(ledger)
 
 
-def test_several_are_found_by_one_look_where_each_is_found_by_its_own(ledger: Ledger) -> None:
+def test_several_that_are_back_are_forgotten_by_one_look_at_the_texts(ledger: Ledger) -> None:
     furnish(ledger)
-    names = ("C1", "C2", "C3")
     with changing(ledger, hours(1)) as change:
-        change.upsert(
-            "contacts",
-            rows("contacts", *({"contact_id": one, "account_id": "A1", "created_at": BORN} for one in names[1:])),
-        )
+        there = ({"contact_id": one, "account_id": "A1", "created_at": BORN} for one in ("C2", "C3"))
+        change.upsert("contacts", rows("contacts", *there))
         made = {"lead_id": "X", "contact_id": "C2", "solution": "payments", "created_at": BORN}
         change.upsert("leads", rows("leads", made))
-        for n, about in enumerate((["C1"], ["C2"], ["C1", "C2"], ["C9"])):
+        for n, about in enumerate((["C1"], ["C2"], ["C1", "C2", "C3"], ["C3"])):
             audit.record(change, "test", "note", "a note", {"contacts": about})
-            lines = [{"lead_id": {"C1": "L1", "C2": "X"}.get(one, "Y")} for one in about]
+            lines = [{"lead_id": {"C1": "L1", "C2": "X"}.get(one, "Y"), "reasons": ["why"]} for one in about]
             keep(change, Once("test", f"k{n}", "0" * 64), 200, json.dumps({"items": lines}))
+        erased = [{"contact_hash": hash_of(one), "at": change.at} for one in ("C1", "C2", "C9")]
+        change.connection.execute(insert(ERASURES), erased)
+    with changing(ledger, hours(2)) as change:
+        assert erase_again(change, CONFIG, LOCAL) == 2
+    assert [json.loads(body) for body in payloads(ledger, "note").values()] == [{"contacts": ["C3"]}]
     with ledger.reading() as connection:
-        alone = {one: Mentions.of(connection, hanging_on(connection, one)[0]) for one in names}
-        union = Mentions.of(connection, Sought.any_of([one.sought for one in alone.values()]))
-        for one, own in alone.items():
-            found = Mentions.of(connection, own.sought, union.narrowed(own.sought))
-            assert (found.kept, found.payloads, found.sheets) == (own.kept, own.payloads, own.sheets), one
-    assert {one: len(own.kept) for one, own in alone.items()} == {"C1": 2, "C2": 2, "C3": 0}
-    assert {one: len(own.payloads) for one, own in alone.items()} == {"C1": 2, "C2": 2, "C3": 0}
+        kept = {row.key: json.loads(row.body)["items"] for row in connection.execute(select(IDEMPOTENCY))}
+    assert {key: [bool(line["reasons"]) for line in lines] for key, lines in kept.items()} == {
+        "k0": [False], "k1": [False], "k2": [False, False, True], "k3": [True]
+    }  # fmt: skip
+    assert untampered(ledger)
+
+
+def test_so_many_are_looked_for_at_once_that_no_query_could_name_them_all(ledger: Ledger) -> None:
+    furnish(ledger)
+    with changing(ledger, hours(1)) as change:
+        for who in ("P7", "Q7"):
+            audit.record(change, "test", "note", "a note", {"contact_id": who})
+    many = Sought(frozenset(f"P{n}" for n in range(1_200)), frozenset(), frozenset(), frozenset(), None)
+    with ledger.reading() as connection:
+        assert len(Mentions.of(connection, many).payloads) == 1
 
 
 def test_an_answer_with_lines_that_names_the_contact_loses_the_name_and_stays() -> None:

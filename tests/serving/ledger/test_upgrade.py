@@ -73,6 +73,30 @@ def test_a_ledger_of_every_older_version_keeps_what_it_holds(older: Ledger, tmp_
     older.close()
 
 
+def test_what_explains_advice_on_a_lead_that_nobody_can_find_any_more_goes(older: Ledger, tmp_path: Path) -> None:
+    """It was sent along before its decision kept whose it is."""
+    _brought(older, "0007")
+    crm = read(tmp_path / "crm")
+    lead = str(crm.tables["leads"]["lead_id"].iloc[0])
+    made = {
+        "at": datetime(2025, 1, 2, tzinfo=UTC), "as_of": datetime(2025, 1, 2, tzinfo=UTC), "actor": "x", "route": "x",
+        "policy": "champion", "rung": "champion", "feature_version": "f", "config_fingerprint": "m",
+        "inputs_hash": "0" * 64, "book_seq": 1, "candidates": 1, "refused": "{}",
+    }  # fmt: skip
+    with older.writing() as connection:
+        tables = {n: Table(n, MetaData(), autoload_with=connection) for n in ("leads", "decisions", "decision_details")}
+        stored = crm.tables["leads"].astype(object).where(crm.tables["leads"].notna(), None).to_dict("records")
+        connection.execute(insert(CRM["leads"]), stored)
+        for decision_id, lead_id in (("D-stored", lead), ("D-sent", "inline-1"), ("D-sheet", None)):
+            connection.execute(insert(tables["decisions"]).values(decision_id=decision_id, lead_id=lead_id, **made))
+            connection.execute(insert(tables["decision_details"]).values(decision_id=decision_id, body=b""))
+    older.upgrade()
+    with older.reading() as connection:
+        kept = set(connection.execute(text("SELECT decision_id FROM decision_details")).scalars())
+    assert kept == {"D-stored", "D-sheet"}
+    older.close()
+
+
 def test_a_ledger_of_a_newer_version_is_left_alone_and_says_what_to_do(ledger: Ledger, tmp_path: Path) -> None:
     with ledger.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
