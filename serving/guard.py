@@ -155,7 +155,7 @@ def watch(ledger: Ledger, config: Config, now: datetime | None = None) -> Releas
     """Roll the release on probation back if it does harm. Returns the new release, if so. Raises LedgerError.
 
     It is by compare-and-set on the release that was judged: where a person's came in between, that one stands. A
-    rollback is on no probation, so one never follows from another.
+    rollback is on no probation, so one never follows from another; for that it must not return to the same files.
     """
     at = now or datetime.now(UTC)
     seen = standing(ledger, config, at)
@@ -165,7 +165,9 @@ def watch(ledger: Ledger, config: Config, now: datetime | None = None) -> Releas
     if seen is None or seen.probation.worse is None:
         return None
     try:
-        back = Releases(ledger).rollback(seen=seen.release.revision, reason=seen.reason, at=at, actor=GUARD)
+        back = Releases(ledger).rollback(
+            seen=seen.release.revision, reason=seen.reason, at=at, actor=GUARD, past_same=True
+        )
     except Conflict as error:
         log.info("The guard leaves what serves alone: %s", error)
         return None

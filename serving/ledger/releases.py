@@ -99,18 +99,14 @@ class Releases:
         """The release before the current one with another model: what serves while the champion cannot."""
         with self.ledger.reading() as connection:
             now = _current(connection)
-            held = now.model if now else None
-            while now is not None and now.prior is not None:
-                now = _at(connection, now.prior)
-                if now is not None and now.model and held and now.model.content_hash != held.content_hash:
-                    return now
-        return None
+            found = _other(connection, now) if now is not None else None
+        return found if found is not None and found.model is not None else None
 
     def before(self, release: Release) -> Released | None:
-        """The model that served before a release; None: the rules did."""
+        """The model that served before the files of a release; None: the rules did."""
         with self.ledger.reading() as connection:
-            prior = _at(connection, release.prior) if release.prior is not None else None
-        return prior.model if prior else None
+            found = _other(connection, release)
+        return found.model if found else None
 
     def rolled_back(self, content_hash: str, actor: Actor) -> Release | None:
         """The last release by which `actor` took a model back; None: it never did.
@@ -151,17 +147,20 @@ class Releases:
             prior = now.revision if now else None
             return _add(change, Release(seen + 1, "promote", model, change.at, reason, forced, gate or {}, prior))
 
-    def rollback(self, *, seen: int, reason: str, at: datetime | None = None, actor: Actor = CLI) -> Release:
+    def rollback(
+        self, *, seen: int, reason: str, at: datetime | None = None, actor: Actor = CLI, past_same: bool = False
+    ) -> Release:
         """Return to what served before the current release: an earlier model, or the rules.
 
-        actor  who does it, for the audit
+        actor      who does it, for the audit
+        past_same  not to an earlier release of the same files, but past these
         Raises Refused when nothing was ever released or the rules already serve, Conflict as `promote`.
         """
         with changing(self.ledger, at) as change:
             now = _unchanged(change.connection, seen)
             if now is None or now.model is None:
                 raise Refused("There is no release to roll back: the rules serve.")
-            target = _at(change.connection, now.prior) if now.prior is not None else None
+            target = (_other if past_same else _prior)(change.connection, now)
             return _add(
                 change,
                 Release(
@@ -199,6 +198,19 @@ def _current(connection: Connection) -> Release | None:
 def _at(connection: Connection, revision: int) -> Release | None:
     row = connection.execute(select(RELEASES).where(RELEASES.c.revision == revision)).first()
     return _read(row) if row else None
+
+
+def _prior(connection: Connection, release: Release) -> Release | None:
+    """To what a rollback of a release returns; None: to the rules."""
+    return _at(connection, release.prior) if release.prior is not None else None
+
+
+def _other(connection: Connection, release: Release) -> Release | None:
+    """As `_prior`, past all releases of the same files: whatever version they have, they are the same model."""
+    found = _prior(connection, release)
+    while found and found.model and release.model and found.model.content_hash == release.model.content_hash:
+        found = _prior(connection, found)
+    return found
 
 
 def _add(change: Change, release: Release, actor: Actor = CLI) -> Release:

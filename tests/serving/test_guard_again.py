@@ -1,4 +1,4 @@
-"""What the guard took back and a person released again: by which offers it came through probation, and by which not."""
+"""What is released again: by which offers files that the guard took back came through probation, and by which not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from features.config import read_config
 from serving.actor import GUARD
 from serving.guard import ENDS, came_through, standing, watch
 from serving.ledger import Ledger
-from serving.ledger.releases import Releases
+from serving.ledger.releases import Released, Releases
 from serving.promote import _harm
 from tests.serving.test_guard import (
     BAD,
@@ -36,6 +36,8 @@ from training.probation import OFFERS
 #: When it was released again, and when all that it was offered since is settled.
 LATE = RELEASED + timedelta(days=10)
 END = LATE + 3 * OFFERS * MINUTE
+#: The files of model 2, registered once more.
+SAME = replace(NEW, version="3")
 
 
 @pytest.fixture
@@ -133,3 +135,54 @@ def test_each_release_is_judged_by_the_offers_of_its_own_time(again: Ledger) -> 
 def test_what_was_offered_after_probation_is_no_part_of_it(again: Ledger, last: timedelta, in_time: bool) -> None:
     give(again, ours(OFFERS - 1), beside(), ours(1, at=last))
     assert came_through(again, read_config(HELD), NEW.content_hash, 3, LATE + 2 * ENDS) == in_time
+
+
+def same_again(ledger: Ledger, *first: Released) -> None:
+    """Whatever came first, then model 2, and a day later its same files as model 3, which is as bad."""
+    releases = Releases(ledger)
+    for revision, one in enumerate((*first, NEW)):
+        at = RELEASED - (len(first) - revision) * timedelta(days=10)
+        releases.promote(one, seen=revision, reason="trained", at=at)
+    give(ledger, Offered(n=60, answers=BAD))
+    releases.promote(SAME, seen=len(first) + 1, reason="trained again", at=RELEASED + timedelta(days=1))
+    give(ledger, Offered(n=OFFERS, answers=BAD, at=RELEASED + timedelta(days=1, minutes=1)))
+
+
+def test_the_same_files_as_another_version_are_held_to_the_last_other_model_and_go_back_to_it(ledger: Ledger) -> None:
+    """Held to themselves they would never be worse; and rolled back to themselves they would be on no probation."""
+    same_again(ledger, OLD)
+    give(ledger, old(GOOD))
+    back = watch(ledger, read_config(MARKET), NOW)
+    assert back is not None
+    assert "of 1,000 offers of model 3 25% were accepted, of 400 made before it 75%" in back.reason
+    assert (back.model, back.prior, back.revision) == (OLD, None, 4)
+
+
+def test_the_first_files_that_were_released_twice_go_back_to_the_rules(ledger: Ledger) -> None:
+    same_again(ledger)
+    give(ledger, Offered("fallback", None, "owner_territory", 400, GOOD, RELEASED - timedelta(days=1)))
+    back = watch(ledger, read_config(MARKET), NOW)
+    assert back is not None
+    assert back.model is None
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_who_is_worse_than_held_out_ones_does_not_go_back_to_itself_either(ledger: Ledger) -> None:
+    same_again(ledger, OLD)
+    give(ledger, replace(held(GOOD, n=300), at=RELEASED + timedelta(days=1, minutes=1.5)))
+    back = watch(ledger, read_config(HELD), NOW)
+    assert back is not None
+    assert "held-out ones" in back.reason
+    assert back.model == OLD
+
+
+def test_files_that_were_only_held_to_themselves_did_not_come_through(again: Ledger) -> None:
+    """It is released by force twice in a row, as bad in both; nobody is held out, and nothing else made offers."""
+    give(again, ours(400, answers=BAD))
+    second = timedelta(days=2)
+    Releases(again).promote(SAME, seen=4, reason="once more", forced=True, at=LATE + second)
+    give(again, ours(answers=BAD, at=second + MINUTE))
+    assert not came_through(again, read_config(MARKET), NEW.content_hash, 3, END + second)
+    seen = standing(again, read_config(MARKET), END + second)
+    assert seen is not None
+    assert seen.sentence == "Model 3 has not passed its probation, which is over: too few to say how it does."

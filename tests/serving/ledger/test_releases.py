@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Timer
 
@@ -93,6 +94,25 @@ def test_last_good_is_another_model_than_the_champion(releases: Releases) -> Non
     found = releases.last_good()
     assert found is not None
     assert found.called == "model 1"
+
+
+def test_a_rollback_past_the_same_files_returns_to_the_last_other_model_or_to_the_rules(releases: Releases) -> None:
+    """A person's goes one release back, whatever that served."""
+    for revision, version in enumerate(("1", "1", "2", "2", "2")):
+        again = replace(model(version), version=f"{version}.{revision}")
+        releases.promote(again, seen=revision, reason="trained again")
+    assert releases.rollback(seen=5, reason="a person's").called == "model 2.3"
+    assert releases.rollback(seen=6, reason="past", past_same=True).called == "model 1.1"
+    assert releases.rollback(seen=7, reason="past", past_same=True).called == "the rules"
+
+
+def test_before_files_that_were_released_again_the_last_other_model_served_or_the_rules(releases: Releases) -> None:
+    same = replace(model("1"), version="1.2")
+    first = releases.promote(model("1"), seen=0, reason="a")
+    second = releases.promote(same, seen=1, reason="a, trained again")
+    other = releases.promote(model("2"), seen=2, reason="b")
+    third = releases.promote(model("2"), seen=3, reason="b once more")
+    assert [releases.before(release) for release in (first, second, other, third)] == [None, None, same, same]
 
 
 def test_of_promotions_at_once_exactly_one_wins(url: str, tmp_path: Path) -> None:
