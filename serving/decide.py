@@ -21,7 +21,7 @@ from serving import deadline, metrics, pilot
 from serving.actor import Actor
 from serving.decided import Decided, replayed
 from serving.draft import Draft
-from serving.inline import AlreadyStored, refuse_future
+from serving.inline import AlreadyStored, place_of, refuse_future
 from serving.instants import moment
 from serving.ledger import Ledger, LedgerError, late
 from serving.ledger.audit import record
@@ -34,6 +34,7 @@ from serving.ledger.holds import decided_here
 from serving.ledger.idempotency import Once, keep
 from serving.ledger.offers import Desk, open_offers
 from serving.ledger.patience import Patience
+from serving.ledger.person import named_in
 from serving.ledger.unplaced import SETTLED, Unplaced, put
 from serving.policy import Mixed, held_out, mixed, name_of
 from serving.ranking import Ranking
@@ -335,8 +336,8 @@ class Decider:
 
 def _store(change: Change, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Put in what an inline lead brings, once nobody else has."""
-    if "contacts" in rows:
-        refuse_erased(change, [(rows["contacts"]["contact_id"], "lead.contact.contact_id")])
+    named = ((table, name, who) for table, row in rows.items() for name, who in named_in(table, row).items())
+    refuse_erased(change, ((who, f"{place_of(table)}{name}") for table, name, who in named))
     for table, row in rows.items():
         _not_stored(change, table, row)
         change.upsert(table, [dict.fromkeys(TABLES[table].names) | dict(row)])
@@ -346,8 +347,7 @@ def _not_stored(change: Change, table: str, row: Mapping[str, Any]) -> None:
     """What was sent inline was not stored by another in between."""
     key = TABLES[table].key[0]
     if change.connection.execute(select(CRM[table].c[key]).where(CRM[table].c[key] == row[key])).first():
-        place = "lead." if table == "leads" else f"lead.{table[:-1]}."
-        raise AlreadyStored(table[:-1], row[key], place + key)
+        raise AlreadyStored(table[:-1], row[key], place_of(table) + key)
 
 
 def _told(route: str, asked: Asked, said: Answer) -> dict[str, Any]:

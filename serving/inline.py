@@ -98,10 +98,11 @@ def _plain(row: Row | None) -> dict[str, Any] | None:
 def _sound(table: str, row: Row) -> None:
     """What a commit stores is read again by every worker, by the contract of its table."""
     for breach in check_rows(table, RawTable(table, arrow_of(table, [row]), table)).breaches:
-        raise InputError(f"Expected {breach.expected}.", field=f"{_place(table)}{breach.column}")
+        raise InputError(f"Expected {breach.expected}.", field=f"{place_of(table)}{breach.column}")
 
 
-def _place(table: str) -> str:
+def place_of(table: str) -> str:
+    """Where on the wire a row of a table stands that a lead brings, a dot after it."""
     return "lead." if table == "leads" else f"lead.{table[:-1]}."
 
 
@@ -109,7 +110,7 @@ def refuse_future(lead: Row, now: datetime) -> None:
     """Raises InputError where the lead, its contact or its account tells of a past that lies ahead of the clock."""
     for name, row in (("leads", lead), ("contacts", lead.get("contact")), ("accounts", lead.get("account"))):
         for breach in lying_ahead(name, [row or {}], now):
-            field = f"{_place(name)}{breach.column}"
+            field = f"{place_of(name)}{breach.column}"
             raise InputError(f"{breach.value} is wrong here: expected {breach.expected}.", field=field)
 
 
@@ -120,7 +121,7 @@ def _known(book: Book, rows: Mapping[str, Row]) -> None:
     }  # fmt: skip
     sent = {table: {row[TABLES[table].key[0]]} for table, row in rows.items()}
     for table, row in rows.items():
-        place = _place(table)
+        place = place_of(table)
         key = TABLES[table].key[0]
         if row[key] in _Ids(indexes[table].ids):
             raise AlreadyStored(table[:-1], row[key], place + key)

@@ -15,6 +15,8 @@ from serving.actor import LOCAL
 from serving.doors import Doors
 from serving.ledger import Ledger, audit
 from serving.ledger.backup import backup, restore
+from serving.ledger.erase import ContactErased
+from serving.ledger.idempotency import Once
 from tests.serving.conftest import Crm
 from tests.serving.ledger.small import last_audited, table
 from tests.serving.standing_ledger import Stand
@@ -109,6 +111,19 @@ def test_of_whom_nothing_is_held_nothing_is_told(stand: Stand, doors: Doors) -> 
     ):
         with pytest.raises(UnknownId):
             ask()
+
+
+def test_a_commit_by_a_worker_that_knows_of_no_erasure_stores_nobody_who_names_the_erased(
+    stand: Stand, doors: Doors
+) -> None:
+    erased, _ = of_a_stored_contact(stand)
+    _, lead = of_a_new_contact(stand)
+    lead["contact"]["reports_to"] = erased
+    doors.forget(erased, LOCAL)
+    with pytest.raises(ContactErased) as refused:
+        stand.decider.reps(None, lead, 2, actor=LOCAL, once=Once.of("local", "recommend_reps", "k", {}))
+    assert refused.value.field == "lead.contact.reports_to"
+    assert NEW not in {row["contact_id"] for row in table(stand.ledger, "contacts")}
 
 
 @pytest.mark.owner
