@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -48,10 +49,18 @@ def record(change: Change, actor: str, action: str, subject: str, payload: Mappi
 
 
 def forget(change: Change, actor: str, numbers: Sequence[int]) -> None:
-    """Destroy the payloads of rows, and say so in the audit; the rows and their chain stay."""
-    if numbers:
-        record(change, actor, FORGOTTEN, " ".join(str(n) for n in sorted(numbers)), {})
-        change.connection.execute(delete(AUDIT_PAYLOADS).where(AUDIT_PAYLOADS.c.number.in_(numbers)))
+    """Destroy the payloads of rows, and say so in the audit; the rows and their chain stay.
+
+    What they vouch for is vouched for on, as the change has it now.
+    """
+    if not numbers:
+        return
+    those = AUDIT_PAYLOADS.c.number.in_(numbers)
+    for body in change.connection.execute(select(AUDIT_PAYLOADS.c.body).where(those)).scalars().all():
+        for table, hashes in json.loads(body).get(WRITTEN, {}).items():
+            change.written[table] = {**hashes, **change.written.get(table, {})}
+    record(change, actor, FORGOTTEN, " ".join(str(n) for n in sorted(numbers)), {})
+    change.connection.execute(delete(AUDIT_PAYLOADS).where(those))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,6 @@ from serving.ledger.questions import settle_all
 from serving.ledger.replies import forgotten
 from serving.ledger.tables import AUDIT_PAYLOADS, DECISION_DETAILS, ERASURES, EVENTS, IDEMPOTENCY, UNPLACED
 from serving.ledger.types import Instant
-from serving.ledger.vouched import WRITTEN
 from serving.ledger.vouched import hash_of as hash_of_row
 
 #: What the form and the marketing system said of the person.
@@ -265,14 +264,8 @@ class _Wipe:
 
     def _payloads(self, actor: Actor) -> None:
         """Audit payloads that name the contact, or repeat what was written on its offers and the questions of them."""
-        bodies = {
-            row.number: row.body
-            for row in self.connection.execute(select(AUDIT_PAYLOADS).where(PLACES["audit_payloads"].of(self.person)))
-        }
-        for body in bodies.values():  # of others' rows it goes on to say what they are
-            for table, hashes in json.loads(body).get(WRITTEN, {}).items():
-                self.change.written[table] = {**hashes, **self.change.written.get(table, {})}
-        numbers = list(bodies)
+        mine = select(AUDIT_PAYLOADS.c.number).where(PLACES["audit_payloads"].of(self.person))
+        numbers = self.connection.execute(mine).scalars().all()
         audit.forget(self.change, actor.name, numbers)
         self._done(AUDIT_PAYLOADS, len(numbers))
 

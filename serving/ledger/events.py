@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from features.ahead import AHEAD
 from features.config import Config
 from serving import deadline
 from serving.actor import Actor
+from serving.ledger import audit
 from serving.ledger.answers import ENDS, KINDS, State, Terms, Told, fold
 from serving.ledger.change import Change
 from serving.ledger.crm import CRM, OFFERS
@@ -24,7 +25,7 @@ from serving.ledger.idempotency import canonical
 from serving.ledger.offers import Desk
 from serving.ledger.person import is_nameless
 from serving.ledger.questions import ask
-from serving.ledger.tables import EVENTS, HOLDS, UNPLACED
+from serving.ledger.tables import AUDIT, EVENTS, HOLDS, UNPLACED
 from serving.ledger.types import write_instant
 from serving.ledger.unplaced import taken_back
 from serving.ledger.vouched import hash_of
@@ -166,12 +167,26 @@ class Docket:
         try:
             if offer is None:
                 return False
+            if emptied({"kind": told.kind, **told.body}) and _of_nobody(self.connection, [told.offer_id]):
+                told = self._unsaid(told)
             self._apply(told, offer, None)
         except _Refusal as refusal:
             log.warning("Event %s of offer %s stays parked: %s", told.event_id, told.offer_id, refusal)
             return False
         self.connection.execute(update(EVENTS).where(EVENTS.c.event_id == told.event_id).values(parked=False))
         return True
+
+    def _unsaid(self, told: Told) -> Told:
+        """Take a rep's own words out of what was kept before its offer was known to be a forgotten contact's."""
+        body = {**told.body, **emptied({"kind": told.kind, **told.body})}
+        mine = EVENTS.c.event_id == told.event_id
+        self.connection.execute(update(EVENTS).where(mine).values(body=canonical(body)))
+        row = self.connection.execute(select(EVENTS).where(mine)).one()
+        self.change.vouch("events", told.event_id, hash_of("events", dict(row._mapping)))
+        about = AUDIT.c.action == "record", AUDIT.c.subject.contains(told.offer_id, autoescape=True)
+        said = self.connection.execute(select(AUDIT.c.number, AUDIT.c.subject).where(*about)).all()
+        audit.forget(self.change, "data", [one.number for one in said if told.offer_id in one.subject.split(" ")])
+        return replace(told, body=body)
 
     def _refused(self, told: Told, message: str) -> Outcome:
         return Outcome(told.event_id, "refused", message, told.late)

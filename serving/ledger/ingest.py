@@ -55,6 +55,10 @@ class OfferMadeHere(Conflict):
     code = "offer_made_here"
 
 
+#: The columns by which a lead is closed.
+CLOSING: Final = frozenset(("lead_id", "status", "closed_at"))
+
+
 class LeadHeld(Conflict):
     """The lead has an open or accepted offer that the ledger made."""
 
@@ -129,7 +133,8 @@ def _refuse_erased(
         for place, (given, row) in enumerate(zip(tables[name], merged, strict=True)):
             where = f"tables.{name}[{place}]"
             said += [(who, f"{where}.{column}") for column, who in named_in(name, row).items() if column in given]
-            if name == "leads" and (row["lead_id"],) in before[name] and is_nameless(str(row.get("contact_id"))):
+            nobodys = name == "leads" and (row["lead_id"],) in before[name] and is_nameless(str(row.get("contact_id")))
+            if nobodys and not (row.get("status") == "closed" and set(given) <= CLOSING):
                 raise ContactErased(f"{where}.lead_id")
     refuse_erased(change, said)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -138,7 +140,11 @@ DECISION_DETAILS = Table(
         "contact_hash", String(64)
     ),  # of a lead that was sent along: whose it is; null: the lead is stored and says so
 )
-Index("ix_decision_details_contact_hash", DECISION_DETAILS.c.contact_hash)
+_SENT_ALONG: Final = DECISION_DETAILS.c.contact_hash.is_not(None)
+Index(
+    "ix_decision_details_contact_hash", DECISION_DETAILS.c.contact_hash,
+    sqlite_where=_SENT_ALONG, postgresql_where=_SENT_ALONG,
+)  # fmt: skip
 #: What the challenger would have done of a decision on a lead: written apart, after its answer.
 SHADOWS = Table(
     "shadows",

@@ -61,7 +61,6 @@ def bodies(crm: Crm) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "/recommend_leads", {"rep_id": rep, "reasons": True}
     yield "/plan", {"week": "2026-W10"}
     yield "/score", {"pairs": [{"lead_id": lead, "rep_id": rep, "as_of": AT}]}
-    yield "/erase", {"contact_id": "nobody"}
     told = {"reason": "x", "text": "x", "opportunity_id": "O-x", "stage": "x", "solution": "x", "to_rep_id": rep}
     for kind in KINDS:
         event = {"event_id": f"E-{kind}", "offer_id": "O-none", "kind": kind, "at": AT}
@@ -71,6 +70,7 @@ def bodies(crm: Crm) -> Iterator[tuple[str, dict[str, Any]]]:
         row = {key: str(stored[key].iloc[0]) for key in table.key} if len(stored) else dict.fromkeys(table.key, "x")
         for column in filter(is_text, table.columns):
             yield "/ingest", {"tables": {name: [{column.name: "x"} | row]}}
+    yield "/erase", {"contact_id": "nobody"}  # last, for what names who was erased is refused
 
 
 def taken(kind: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -152,6 +154,15 @@ def forbidden(watched: str) -> list[str]:
     return [line for line in watched.splitlines() if line.split(" ")[1] != "watched"]
 
 
+def free_port() -> int:
+    """A port below those that the system gives to whoever asks for any, so that nobody takes it before the service."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class running:
     """`callsheet serve` on a free port of loopback, from a folder that holds nothing; `ledger`: not on a snapshot.
 
@@ -163,9 +174,7 @@ class running:
         self, data: Path, config: Path, home: Path, *options: str, ledger: bool = False,
         also: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.also = also or {}
         self.home, self.log, self.watched = home, home / "serve.log", home.with_name(f"{home.name}.watched")
         self.command = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from serving.routes import ROUTES
-from tests.serving.conftest import Crm, make_home
+from tests.serving.conftest import Crm, free_port, make_home
 from tests.serving.databases import BOTH
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,9 +32,7 @@ def test_the_built_bento_serves(crm: Crm, url: str, tmp_path: Path) -> None:
     asked = sorted(route.path.strip("/") for route in ROUTES.values() if route.method == "POST")
     assert [a["name"] for a in yaml.safe_load((made / "bento.yaml").read_text())["schema"]["routes"]] == asked
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     home = make_home(crm, tmp_path / "home", url)
     told = {
         "CALLSHEET_DATA": str(crm.folder), "CALLSHEET_CONFIG": str(crm.config_path), "CALLSHEET_HOME": str(home),

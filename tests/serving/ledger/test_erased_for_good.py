@@ -113,12 +113,32 @@ def test_what_is_written_on_its_offers_afterwards_is_not_kept(doors: Doors) -> N
         assert open_questions(connection) == []  # whoever answered one would write of the contact
 
 
+def test_what_was_reported_before_its_offer_was_known_goes_once_that_is_the_contact_s(doors: Doors) -> None:
+    early = {"event_id": "p1", "offer_id": "F77", "kind": "rejected", "reason": "other", "text": f"{CANARY} said no"}
+    others = {"event_id": "p2", "offer_id": "F78", "kind": "rejected", "reason": "other", "text": "not of the canary"}
+    assert [one["result"] for one in report(doors.ledger, early, others).answer["results"]] == ["parked", "parked"]
+    doors.forget(WHO, LOCAL)
+    made = {"rep_id": "R2", "offered_at": AT, "answer": "expired"}
+    doors.take_in({"offers": [{"offer_id": "F77", "lead_id": "L2"} | made]}, LOCAL)
+    assert CANARY not in everything(doors.ledger)
+    doors.take_in({"offers": [{"offer_id": "F78", "lead_id": "L3"} | made]}, LOCAL)
+    assert "not of the canary" in everything(doors.ledger)
+    assert [one["result"] for one in report(doors.ledger, early, others).answer["results"]] == [
+        "duplicate",
+        "duplicate",
+    ]
+    assert untampered(doors.ledger)
+
+
 def test_its_leads_are_not_taken_up_again(doors: Doors) -> None:
     doors.forget(WHO, LOCAL)
     with pytest.raises(ContactErased) as refused:
         doors.take_in({"leads": [{"lead_id": "L3", "status": "open"}, {"lead_id": "L1", "status": "open"}]}, LOCAL)
     assert refused.value.field == "tables.leads[1].lead_id"
     doors.take_in({"leads": [{"lead_id": "L3", "status": "open"}]}, LOCAL)
+    with pytest.raises(ContactErased):
+        doors.take_in({"leads": [{"lead_id": "L1", "status": "closed", "budget": "big"}]}, LOCAL)
+    doors.take_in({"leads": [{"lead_id": "L1", "status": "closed", "closed_at": AT}]}, LOCAL)  # as it is already
 
 
 def test_a_call_sheet_is_not_written_anew_at_each_load(doors: Doors, tmp_path: Path) -> None:

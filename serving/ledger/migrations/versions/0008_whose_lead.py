@@ -17,7 +17,11 @@ depends_on = None
 def upgrade() -> None:
     """Make the column and its index, and take out what could not be forgotten any more."""
     op.add_column("decision_details", sa.Column("contact_hash", sa.String(64)))
-    op.create_index("ix_decision_details_contact_hash", "decision_details", ["contact_hash"])
+    sent_along = sa.text("contact_hash IS NOT NULL")
+    op.create_index(
+        "ix_decision_details_contact_hash", "decision_details", ["contact_hash"],
+        sqlite_where=sent_along, postgresql_where=sent_along,
+    )  # fmt: skip
     op.execute(
         "DELETE FROM decision_details WHERE decision_id IN (SELECT decision_id FROM decisions WHERE lead_id IS NOT "
         "NULL AND lead_id NOT IN (SELECT lead_id FROM leads) AND decision_id NOT IN (SELECT decision_id FROM offers "
