@@ -37,9 +37,9 @@ def main(url: str) -> None:
         pid = os.fork()
         if pid == 0:
             with suppress(LedgerError):  # the database itself was killed
+                say("pid", os.getpid())  # its first word, for whoever reads takes it for that
                 write(url, recommender, early=line.strip() == "early")
             os._exit(1)
-        say("pid", pid)
         os.waitpid(pid, 0)
         say("over")
 
