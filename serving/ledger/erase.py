@@ -27,7 +27,6 @@ from serving.ledger.person import (
     WIPED,
     Person,
     Place,
-    hanging_on,
     hash_of,
     is_known,
     is_nameless,
@@ -69,10 +68,7 @@ class Erased:
 
 def seek(connection: Connection, contact_id: str) -> Mentions | None:
     """Where texts name a contact that is to be forgotten: ask before `changing`, that others need not wait for it."""
-    if not is_known(connection, contact_id):
-        return None
-    sought, _ = hanging_on(connection, contact_id)
-    return Mentions.of(connection, sought)
+    return Person.of(connection, contact_id).mentions if is_known(connection, contact_id) else None
 
 
 def erase(
@@ -110,7 +106,9 @@ def erase_again(change: Change, config: Config, actor: Actor) -> int:
     """
     connection, sent = change.connection, DECISION_DETAILS.c.contact_hash
     hashes = set(connection.execute(select(ERASURES.c.contact_hash)).scalars())
-    erased = sorted(one for one in named(connection) if hash_of(one) in hashes) if hashes else []
+    if not hashes:
+        return 0
+    erased = sorted(one for one in named(connection) if hash_of(one) in hashes)
     people = [Person.of(connection, one, texts=False) for one in erased]
     if people:
         together = Mentions.of(connection, Sought.any_of([person.sought for person in people]))

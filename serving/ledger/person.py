@@ -39,19 +39,25 @@ _NAMELESS: Final = re.compile(f"{NAMELESS}[0-9a-f]{{{2 * _DRAWN}}}")
 
 _CONTACTS, _LEADS, _CHANGES = CRM["contacts"], CRM["leads"], CRM["changes"]
 _WISHES, _MEETINGS, _DEALS = CRM["preferences"], CRM["meetings"], CRM["opportunities"]
-#: Where the tables name a contact that need not be stored, and in which rows; elsewhere there is none who is not.
-_NAMED: Final[Sequence[tuple[ColumnElement[Any], ...]]] = (
-    (_CONTACTS.c.contact_id,),
+#: Where the tables name a contact: table, column, and what others of the row's columns say then.
+_NAMING: Final[Sequence[tuple[str, str, Mapping[str, str]]]] = (
+    ("contacts", "contact_id", {}),
     *(
-        (CRM[table.name].c[column.name],)
+        (table.name, column.name, {})
         for table in TABLES.values()
         for column in table.columns
-        if column.references == "contacts" and not column.required
+        if column.references == "contacts"
     ),
-    (_WISHES.c.subject_id, _WISHES.c.subject == "contact"),
-    (_CHANGES.c.row_id, _CHANGES.c.table_name == "contacts"),
-    (_CHANGES.c.value, _CHANGES.c.table_name == "contacts", _CHANGES.c.column_name == "reports_to"),
+    ("preferences", "subject_id", {"subject": "contact"}),
+    ("changes", "row_id", {"table_name": "contacts"}),
+    ("changes", "value", {"table_name": "contacts", "column_name": "reports_to"}),
 )
+#: Of these, where one may stand who is not stored, with the conditions in SQL.
+_NAMED: Final = [
+    (CRM[table].c[column], [CRM[table].c[name] == value for name, value in says.items()])
+    for table, column, says in _NAMING
+    if table == "contacts" or not TABLES[table][column].required or says
+]
 
 
 def hash_of(contact_id: str) -> str:
@@ -92,10 +98,21 @@ class Person:
         cls, connection: Connection, contact_id: str, before: Mentions | None = None, *, texts: bool = True
     ) -> Person:
         """The one of an id, stored or not; `before` as in `Mentions.of`. texts: else nobody looks for its mentions."""
-        sought, deals = hanging_on(connection, contact_id)
+        found = connection.execute(select(_CONTACTS).where(_CONTACTS.c.contact_id == contact_id)).mappings().first()
+        row = dict(found) if found is not None else None
+        mine = select(_LEADS.c.lead_id, _LEADS.c.created_at).where(_LEADS.c.contact_id == contact_id)
+        leads = {lead.lead_id: lead.created_at for lead in connection.execute(mine)}
+        made = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
+        offers = {offer.offer_id: offer.opportunity_id for offer in connection.execute(made)}
+        said = select(EVENTS.c.event_id, EVENTS.c.body).where(EVENTS.c.offer_id.in_(offers))
+        events = {event.event_id: json.loads(event.body) for event in connection.execute(said)}
+        came = {*offers.values(), *(body.get("opportunity_id") for body in events.values())}
+        deals = tuple(sorted(deal for deal in came if deal))
+        names = frozenset(name for name in (contact_id, row["email"] if row is not None else None) if name)
+        born = min(leads.values(), default=None)
+        sought = Sought(names, frozenset(leads), frozenset(offers), frozenset(events), born)
         mentions = Mentions.of(connection, sought, before) if texts else Mentions(sought)
-        row, journal = stored(connection, contact_id), journalled(connection, sought)
-        return cls(contact_id, hash_of(contact_id), row, deals, mentions, journal)
+        return cls(contact_id, hash_of(contact_id), row, deals, mentions, journalled(connection, sought))
 
     @property
     def sought(self) -> Sought:
@@ -120,51 +137,26 @@ class Person:
         return select(DECISIONS.c.decision_id).where(mine)
 
 
-def stored(connection: Connection, contact_id: str) -> Mapping[str, Any] | None:
-    """A contact's row."""
-    found = connection.execute(select(_CONTACTS).where(_CONTACTS.c.contact_id == contact_id)).mappings().first()
-    return dict(found) if found is not None else None
-
-
 def named(connection: Connection) -> set[str]:
     """Whom the tables name as a contact, stored or not."""
-    names = union(*(select(column).where(column.is_not(None), *those) for column, *those in _NAMED))
+    names = union(*(select(column).where(column.is_not(None), *those) for column, those in _NAMED))
     return set(connection.execute(names).scalars())
 
 
 def named_in(table: str, row: Mapping[str, Any]) -> dict[str, str]:
     """The columns of a row in which a contact is named, and whom."""
-    columns = [column.name for column in TABLES[table].columns if column.references == "contacts"]
-    if table == "contacts":
-        columns.append("contact_id")
-    if table == "preferences" and row.get("subject") == "contact":
-        columns.append("subject_id")
-    if table == "changes" and row.get("table_name") == "contacts":
-        columns += ["row_id", "value"] if row.get("column_name") == "reports_to" else ["row_id"]
-    return {column: row[column] for column in columns if row.get(column) is not None}
+    return {
+        column: row[column]
+        for of, column, says in _NAMING
+        if of == table and row.get(column) is not None and all(row.get(name) == said for name, said in says.items())
+    }
 
 
 def is_known(connection: Connection, contact_id: str) -> bool:
     """Whether anything but the hash of an erasure may be held about a contact."""
-    places = [exists().where(column == contact_id, *those) for column, *those in _NAMED]
+    places = [exists().where(column == contact_id, *those) for column, those in _NAMED]
     sent = exists().where(DECISION_DETAILS.c.contact_hash == hash_of(contact_id))
     return bool(connection.execute(select(or_(*places, sent))).scalar())
-
-
-def hanging_on(connection: Connection, contact_id: str) -> tuple[Sought, Sequence[str]]:
-    """By what texts name a contact, and the opportunities that came of its leads' offers."""
-    row = stored(connection, contact_id)
-    mine = select(_LEADS.c.lead_id, _LEADS.c.created_at).where(_LEADS.c.contact_id == contact_id)
-    leads = {lead.lead_id: lead.created_at for lead in connection.execute(mine)}
-    made = select(OFFERS.c.offer_id, OFFERS.c.opportunity_id).where(OFFERS.c.lead_id.in_(leads))
-    offers = {offer.offer_id: offer.opportunity_id for offer in connection.execute(made)}
-    said = select(EVENTS.c.event_id, EVENTS.c.body).where(EVENTS.c.offer_id.in_(offers))
-    events = {event.event_id: json.loads(event.body) for event in connection.execute(said)}
-    came = {*offers.values(), *(body.get("opportunity_id") for body in events.values())}
-    names = frozenset(name for name in (contact_id, row["email"] if row is not None else None) if name)
-    born = min(leads.values(), default=None)
-    sought = Sought(names, frozenset(leads), frozenset(offers), frozenset(events), born)
-    return sought, tuple(sorted(deal for deal in came if deal))
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,8 @@ DECISION_DETAILS = Table(
     METADATA,
     Column("decision_id", String(64), primary_key=True),
     Column("body", LargeBinary, nullable=False),
-    Column(
-        "contact_hash", String(64)
-    ),  # of a lead that was sent along: whose it is; null: the lead is stored and says so
+    # Of a lead that was sent along, whose it is; null: the lead is stored, and says so.
+    Column("contact_hash", String(64)),
 )
 _SENT_ALONG: Final = DECISION_DETAILS.c.contact_hash.is_not(None)
 Index(
